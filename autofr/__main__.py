@@ -1,0 +1,7 @@
+"""``python -m autofr``."""
+
+import sys
+
+from autofr.cli import main
+
+sys.exit(main())

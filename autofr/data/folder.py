@@ -1,0 +1,171 @@
+"""Faces from a folder with one sub-folder an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from autofr.data.faces import Faces
+from autofr.exceptions import AutofrError
+from autofr.masks.landmarks import COUNT, read_landmarks
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+MAX_BAD = 0.05
+"""Share of unreadable images past which a folder is refused."""
+MAX_PIXELS = 64_000_000
+"""Images that claim more pixels are refused unread: a decompression bomb, or no face crop."""
+CACHE_SHARE = 0.5
+"""Share of the free memory that decoded pixels may take; a larger set is decoded anew for each batch."""
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """The images below a folder, found but not yet read."""
+
+    folder: Path
+    names: list[str]
+    landmarks: Path | None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def scan_folder(folder: str | Path, landmarks: str | Path | None = None) -> FolderScan:
+    """List ``folder/IDENTITY/IMAGE``, and find the landmarks: those named, or ``FOLDER_landmarks.npz`` beside it.
+
+    Raises:
+        AutofrError: no such folder, no image in it, or no such landmarks file.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise AutofrError(f"no such folder {root}; --data takes a folder with one sub-folder an identity")
+    names = sorted(f"{p.parent.name}/{p.name}" for p in root.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    if not names:
+        raise AutofrError(f"{root} holds no images; expected {root}/IDENTITY/IMAGE.jpg")
+    beside = root.resolve().with_name(f"{root.resolve().name}_landmarks.npz")
+    found = Path(landmarks) if landmarks is not None else beside if beside.is_file() else None
+    if found is not None and not found.is_file():
+        raise AutofrError(f"no landmarks file {found}; name one that exists, or turn masks off with --mask-prob 0")
+    return FolderScan(root, names, found)
+
+
+def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], None] | None = None) -> Faces:
+    """Read every image of ``scan`` once: check it, and keep its pixels if they fit in memory.
+
+    Args:
+        scan: what :func:`scan_folder` found.
+        image_size: side that images are resized to, pixels.
+        progress: called with the number of images done since the last call.
+
+    Raises:
+        AutofrError: more than 5 % of the images cannot be read, or a broken landmarks file.
+    """
+    by_name = read_landmarks(scan.landmarks) if scan.landmarks is not None else None
+    paths = [scan.folder / name for name in scan.names]
+    cached = len(paths) * 3 * image_size**2 <= CACHE_SHARE * _free_memory()
+    pixels = np.empty((len(paths) if cached else 0, 3, image_size, image_size), dtype=np.uint8)
+    sizes = np.zeros((len(paths), 2), dtype=np.float32)
+    reasons: dict[int, str] = {}
+
+    def check(index: int) -> None:
+        try:
+            image, sizes[index] = read_image(paths[index], image_size)
+            if cached:
+                pixels[index] = image
+        except OSError as error:
+            reasons[index] = str(error)
+        if progress is not None:
+            progress(1)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(check, range(len(paths))))
+    good = [i for i in range(len(paths)) if i not in reasons]
+    notes = _skipped(scan, reasons)
+    names = [scan.names[i] for i in good]
+    folders = [name.split("/")[0] for name in names]
+    identities = sorted(set(folders))
+    number = {identity: i for i, identity in enumerate(identities)}
+    labels = torch.tensor([number[f] for f in folders])
+    alone = int((torch.bincount(labels) == 1).sum())
+    if alone:
+        notes.append(f"{alone} identities have one image: kept for training, not for validation")
+    landmarks = None
+    if by_name is not None:
+        landmarks, missing = _align(by_name, names, sizes[good], image_size)
+        if missing:
+            notes.append(f"{missing} of {len(names)} images have no landmarks: never masked")
+    kept = torch.tensor(good)
+    tensor, chosen = torch.from_numpy(pixels), [paths[i] for i in good]
+    read = (lambda wanted: tensor[kept[wanted]]) if cached else _disk_reader(chosen, image_size)
+    return Faces(str(scan.folder), read, labels, identities, names, landmarks, image_size, tuple(notes))
+
+
+def read_image(path: Path, image_size: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], tuple[int, int]]:
+    """Decode one image to uint8 RGB (3, S, S); also its stored (width, height).
+
+    Raises:
+        OSError: it is missing, truncated, no image, or claims more than ``MAX_PIXELS``.
+    """
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            if size[0] * size[1] > MAX_PIXELS:
+                raise OSError(f"claims {size[0]}x{size[1]} pixels")
+            rgb = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise OSError(f"{path}: {error}") from error
+    if size != (image_size, image_size):
+        rgb = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR)  # antialiased
+    return np.asarray(rgb).transpose(2, 0, 1), size
+
+
+def _disk_reader(paths: Sequence[Path], image_size: int) -> Callable[[Tensor], Tensor]:
+    pool = ThreadPoolExecutor()
+
+    def read(wanted: Tensor) -> Tensor:
+        images = pool.map(lambda i: read_image(paths[i], image_size)[0], wanted.tolist())
+        try:
+            return torch.from_numpy(np.stack(list(images)))
+        except OSError as error:
+            raise AutofrError(f"an image that was readable at the start no longer is: {error}") from error
+
+    return read
+
+
+def _skipped(scan: FolderScan, reasons: dict[int, str]) -> list[str]:
+    if not reasons:
+        return []
+    first = "; ".join(reasons[i] for i in sorted(reasons)[:3])
+    told = f"{len(reasons)} of {len(scan)} images cannot be read ({first}{'; ...' if len(reasons) > 3 else ''})"
+    if len(reasons) > MAX_BAD * len(scan):
+        raise AutofrError(f"{told}: over {MAX_BAD:.0%}; repair or remove them")
+    return [f"{told}: skipped"]
+
+
+def _align(
+    by_name: dict[str, np.ndarray[tuple[int, int], np.dtype[np.float32]]],
+    names: Sequence[str],
+    sizes: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    image_size: int,
+) -> tuple[Tensor, int]:
+    """Landmarks in the order of ``names``, in pixels of the resized images; and how many rows are NaN."""
+    nothing = np.full((COUNT, 2), np.nan, dtype=np.float32)
+    stored = np.stack([by_name.get(name, nothing) for name in names])
+    scaled = (stored + 0.5) * (image_size / sizes[:, None, :]) - 0.5
+    scaled[~np.isfinite(scaled).all((1, 2))] = np.nan
+    return torch.from_numpy(scaled.astype(np.float32)), int(np.isnan(scaled[:, 0, 0]).sum())
+
+
+def _free_memory() -> int:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 4 * 2**30  # no such file outside Linux: assume a small laptop

@@ -1,0 +1,81 @@
+"""Training batches: read, flipped, masked and normalised once, for every member of the population."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autofr.data.faces import Faces
+from autofr.masks import RandomFaceMask, flip_landmarks
+from autofr.seeding import derive_seed, seeded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``images`` (B, 3, S, S) float32 in [-1, 1], channels_last, and ``labels`` (B,) int64, on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class TrainingBatches:
+    """The endless sequence of training batches. Batch ``t`` is a function of the seed and ``t`` alone: shuffled
+    anew each epoch, its flips and masks drawn for its step. So a resumed run meets the same batches, and so does
+    every member.
+
+    Args:
+        faces: what to train on.
+        batch_size: images a batch; a smaller set gives one batch an epoch. An epoch's odd rest is left out.
+        mask_prob: probability that a face is masked.
+        seed: decides order, flips and masks.
+        device: where batches go, and where masks are painted.
+    """
+
+    def __init__(self, faces: Faces, batch_size: int, mask_prob: float, seed: int, device: torch.device) -> None:
+        self.faces, self.seed, self.device = faces, seed, device
+        self.batch_size = min(batch_size, len(faces))
+        self.steps_per_epoch = len(faces) // self.batch_size
+        self.mask = RandomFaceMask(p=mask_prob).to(device) if mask_prob > 0 and faces.landmarks is not None else None
+
+    def indices(self, step: int) -> Tensor:
+        """Which images batch ``step`` holds, (B,) int64."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng(derive_seed(self.seed, "order", epoch)).permutation(len(self.faces))
+        return torch.from_numpy(order[place * self.batch_size : (place + 1) * self.batch_size])
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """Batches ``first`` to ``last - 1``; the next one is read while the caller uses this one."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self._read, first)
+            for step in range(first, last):
+                indices, pixels = coming.result()
+                if step + 1 < last:
+                    coming = pool.submit(self._read, step + 1)
+                yield self._prepare(step, indices, pixels)
+
+    def _read(self, step: int) -> tuple[Tensor, Tensor]:
+        indices = self.indices(step)
+        return indices, self.faces.read(indices)
+
+    @torch.no_grad()
+    def _prepare(self, step: int, indices: Tensor, pixels: Tensor) -> Batch:
+        images = pixels.to(self.device, non_blocking=True).float() / 255
+        labels = self.faces.labels[indices].to(self.device)
+        with seeded(self.seed, "augment", step):
+            flipped = torch.rand(len(images), device=self.device) < 0.5
+            images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
+            if self.mask is not None and self.faces.landmarks is not None:
+                landmarks = self.faces.landmarks[indices].to(self.device)
+                mirrored = flip_landmarks(landmarks, images.shape[-1])
+                images = self.mask(images, torch.where(flipped[:, None, None], mirrored, landmarks))
+        return Batch(normalise(images), labels)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Images in [0, 1] to what backbones take: [-1, 1], channels_last."""
+    return ((images - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)

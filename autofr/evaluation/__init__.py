@@ -1,0 +1,1 @@
+"""Verification: exact errors, protocols, reports, plots."""

@@ -1,0 +1,104 @@
+"""The pictures of a run: α, the lineage, and a sheet of masked faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from autofr.data.faces import Faces
+from autofr.masks import RandomFaceMask
+from autofr.seeding import seeded
+
+
+def plot_alpha(alpha: npt.NDArray[np.float64], options: Sequence[tuple[str, str]], path: Path) -> None:
+    """α over generations, one panel a dimension.
+
+    Args:
+        alpha: (generations, options).
+        options: dimension and name of each column.
+        path: the picture to write.
+    """
+    dimensions = list(dict.fromkeys(dim for dim, _ in options))
+    figure = Figure(figsize=(8, 4.2 * len(dimensions)), layout="constrained")
+    for axes, dimension in zip(figure.subplots(len(dimensions), squeeze=False)[:, 0], dimensions, strict=True):
+        columns = [i for i, (dim, _) in enumerate(options) if dim == dimension]
+        colours = mpl.colormaps["viridis"](np.linspace(0, 0.92, len(columns)))
+        start = np.full((1, len(columns)), 1 / len(columns))
+        values = np.concatenate([start, alpha[:, columns]])
+        for k, column in enumerate(columns):
+            axes.plot(values[:, k], color=colours[k], marker="o", markersize=3, label=options[column][1])
+        axes.set(xlabel="generation", ylabel=f"α of {dimension}", ylim=(0, None))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], path: Path) -> None:
+    """Which member's weights each generation continued: members across, generations down, the winners' path thick.
+
+    Args:
+        lineage: rows of :attr:`autofr.search.SearchResult.lineage`.
+        dimensions: the space's; a member is labelled with what it drew.
+        path: the picture to write.
+    """
+    generations = max(row["generation"] for row in lineage) + 1
+    members = max(row["member"] for row in lineage) + 1
+    figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.5 * generations), layout="constrained")
+    axes = figure.subplots()
+    rewards = [row["reward"] for row in lineage if row["reward"] is not None]
+    points = {"s": 130, "zorder": 3, "edgecolors": "none", "cmap": "viridis"}
+    winners = {row["generation"]: row["member"] for row in lineage if row["winner"]}
+    for row in lineage:
+        x, y = row["member"], row["generation"]
+        if row["parent"] is not None:
+            won = winners[y] == x
+            style = {"color": "#d1495b", "linewidth": 2.2} if won else {"color": "#b8b8b8", "linewidth": 0.8}
+            axes.plot([row["parent"], x], [y - 1, y], zorder=2 if won else 1, **style)
+        label = "\n".join(str(row[dim]) for dim in dimensions)
+        axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7)
+        if row["reward"] is None:
+            axes.scatter([x], [y], marker="x", color="black", zorder=3)
+    alive = [row for row in lineage if row["reward"] is not None]
+    drawn = axes.scatter(
+        [r["member"] for r in alive], [r["generation"] for r in alive], c=rewards or None, **points
+    )
+    figure.colorbar(drawn, label="reward", shrink=0.6)
+    axes.set(xlabel="member", ylabel="generation", xticks=range(members), xlim=(-0.4, members - 0.2))
+    axes.set(yticks=range(0, generations, max(1, generations // 20)))
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def mask_sheet(faces: Faces, path: Path, seed: int = 0, columns: int = 8, rows: int = 3) -> None:
+    """A sheet of faces, each above its masked copy, drawn evenly from the set.
+
+    Args:
+        faces: a set with landmarks.
+        path: the picture to write.
+        seed: decides the masks.
+        columns, rows: size of the sheet, in faces.
+    """
+    if faces.landmarks is None:
+        raise ValueError("a mask sheet needs landmarks")
+    wanted = torch.linspace(0, len(faces) - 1, min(len(faces), columns * rows)).long()
+    plain = faces.read(wanted).float() / 255
+    with seeded(seed, "mask sheet"):
+        masked = RandomFaceMask(p=1.0)(plain, faces.landmarks[wanted])
+    bands = []
+    for start in range(0, len(wanted), columns):
+        for images in (plain, masked):
+            band = torch.ones(3, faces.image_size, faces.image_size * columns)
+            row = torch.cat(list(images[start : start + columns]), dim=2)
+            band[:, :, : row.shape[2]] = row
+            bands.append(band)
+    sheet = (torch.cat(bands, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(sheet).save(path)

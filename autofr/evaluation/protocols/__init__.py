@@ -1,0 +1,1 @@
+"""Verification protocols, one file each."""

@@ -1,0 +1,117 @@
+"""Pair protocols: LFW's 10 folds, and MFR2's single list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autofr.evaluation.errors import best_accuracy_threshold
+from autofr.exceptions import AutofrError
+
+FOLDS = 10
+MAX_MISSING = 0.01
+"""Share of pairs with a missing image past which the list is refused."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images to compare.
+
+    Attributes:
+        first, second: (P,) int64 indices of the images.
+        same: (P,) bool, whether the pair is genuine.
+        fold: (P,) int64, 0 to 9.
+        notes: what was skipped.
+    """
+
+    first: Tensor
+    second: Tensor
+    same: Tensor
+    fold: Tensor
+    notes: tuple[str, ...] = ()
+
+
+def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
+    """Read an LFW-style list: ``NAME I J`` for a genuine pair, ``NAME I OTHER J`` for an impostor pair.
+
+    With LFW's header (``10 300``) the folds are the file's: 300 genuine then 300 impostor pairs each. Without one
+    (MFR2) genuine and impostor pairs are dealt to ten folds in turn, so that each fold has its share of both.
+
+    Args:
+        path: the list.
+        names: image names, ``NAME/NAME_0001.jpg``.
+
+    Raises:
+        AutofrError: no such file, a line of another form, too few pairs, or over 1 % name a missing image.
+    """
+    if not path.is_file():
+        raise AutofrError(f"no pairs file {path}; --pairs takes a list like LFW's pairs.txt")
+    try:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise AutofrError(f"pairs file {path} is not text: {error}") from error
+    header = rows[0] if rows and len(rows[0]) <= 2 else None
+    rows = rows[1:] if header else rows
+    where = {name.rsplit(".", 1)[0]: index for index, name in enumerate(names)}
+    first, second, same, missing = [], [], [], []
+    kept = []
+    for number, row in enumerate(rows):
+        if len(row) not in (3, 4) or not row[1].isdigit() or not row[-1].isdigit():
+            raise AutofrError(f"pairs file {path}: '{' '.join(row)}' is neither 'NAME I J' nor 'NAME I OTHER J'")
+        keys = [f"{n}/{n}_{int(i):04d}" for n, i in ((row[0], row[1]), (row[-2] if len(row) == 4 else row[0], row[-1]))]
+        absent = [key for key in keys if key not in where]
+        if absent:
+            missing.append(absent[0])
+            continue
+        kept.append(number)
+        first.append(where[keys[0]])
+        second.append(where[keys[1]])
+        same.append(len(row) == 3)
+    notes: tuple[str, ...] = ()
+    if missing:
+        told = f"{len(missing)} of {len(rows)} pairs name a missing image ({', '.join(missing[:3])})"
+        if len(missing) > MAX_MISSING * len(rows):
+            raise AutofrError(f"{told}: over {MAX_MISSING:.0%}; is --data the folder of this list?")
+        notes = (f"{told}: skipped",)
+    genuine = torch.tensor(same, dtype=torch.bool)
+    if int(genuine.sum()) < FOLDS or int((~genuine).sum()) < FOLDS:
+        raise AutofrError(f"pairs file {path} has too few pairs: {FOLDS} genuine and {FOLDS} impostor at the least")
+    fold = _file_folds(path, header, kept) if header else _dealt_folds(genuine)
+    return Pairs(torch.tensor(first), torch.tensor(second), genuine, fold, notes)
+
+
+def _file_folds(path: Path, header: list[str], kept: list[int]) -> Tensor:
+    if len(header) != 2 or not all(h.isdigit() for h in header) or int(header[0]) != FOLDS or int(header[1]) < 1:
+        raise AutofrError(f"pairs file {path}: header '{' '.join(header)}' is not '{FOLDS} PAIRS_PER_FOLD'")
+    fold = torch.tensor(kept) // (2 * int(header[1]))
+    if int(fold.max()) >= FOLDS:
+        raise AutofrError(f"pairs file {path} has more pairs than its header '{' '.join(header)}' says")
+    return fold
+
+
+def _dealt_folds(genuine: Tensor) -> Tensor:
+    fold = torch.empty(len(genuine), dtype=torch.int64)
+    for kind in (genuine, ~genuine):
+        fold[kind] = torch.arange(int(kind.sum())) % FOLDS
+    return fold
+
+
+def fold_accuracies(scores: Tensor, pairs: Pairs) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Accuracy on each fold at the threshold that was best on the other nine (LFW view 2), (10,).
+
+    Args:
+        scores: (P,) one a pair; a pair matches when its score is above the threshold.
+        pairs: which are genuine, and their folds.
+    """
+    scores = scores.double()
+    out = []
+    for fold in range(FOLDS):
+        held = pairs.fold == fold
+        threshold = best_accuracy_threshold(scores[~held], pairs.same[~held])
+        out.append(float(((scores[held] > threshold) == pairs.same[held]).double().mean()))
+    return np.array(out)

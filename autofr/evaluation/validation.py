@@ -1,0 +1,64 @@
+"""Scoring members on validation identities: SFR, MFR and the reward."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from autofr.data.faces import Faces
+from autofr.evaluation.embedding import embed, masked_copies, read_all
+from autofr.evaluation.errors import all_pairs_fnmr
+
+MFR_WEIGHT = 0.75
+"""Weight of masked recognition in the reward; standard has the rest (the masked-face challenge's weights)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One member's scores of one generation.
+
+    Attributes:
+        sfr: FNMR of unmasked against unmasked images, at the validation's FMR. NaN: the member diverged.
+        mfr: FNMR of masked against unmasked images. ``None``: the faces have no landmarks, so no masks.
+    """
+
+    sfr: float
+    mfr: float | None
+
+    @property
+    def reward(self) -> float:
+        """Higher is better: -(0.75 MFR + 0.25 SFR), or -SFR where nothing is masked. NaN: the member diverged."""
+        return -self.sfr if self.mfr is None else -(MFR_WEIGHT * self.mfr + (1 - MFR_WEIGHT) * self.sfr)
+
+    def to_json(self) -> dict[str, float | None]:
+        """A dictionary without NaN, which JSON does not have."""
+        return {k: None if v is None or math.isnan(v) else v for k, v in asdict(self).items()}
+
+
+class Validation:
+    """The validation identities, plain and masked: the same images and masks for every member and generation.
+
+    Args:
+        faces: identities that no member trains on.
+        fmr: false match rate at which FNMR is taken.
+        seed: decides the masks.
+        device: where scoring runs.
+    """
+
+    def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device) -> None:
+        self.faces, self.fmr, self.device = faces, fmr, device
+        self.labels = faces.labels.to(device)
+        self.plain = read_all(faces)
+        self.masked = None if faces.landmarks is None else masked_copies(faces, self.plain, seed)
+
+    def score(self, backbone: nn.Module) -> Scores:
+        """FNMR over all pairs of the validation images."""
+        gallery = embed(backbone, self.plain)
+        sfr = all_pairs_fnmr(gallery, self.labels, [self.fmr])[self.fmr]
+        if self.masked is None:
+            return Scores(sfr, None)
+        probes = embed(backbone, self.masked)
+        return Scores(sfr, all_pairs_fnmr(gallery, self.labels, [self.fmr], probes)[self.fmr])

@@ -1,0 +1,55 @@
+"""What a person sees while a search runs: a bar, and a line a generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from autofr.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    from autofr.search.journal import Record
+
+
+class Display:
+    """Progress on the terminal. Where the output is no terminal, lines alone.
+
+    Args:
+        enabled: ``False`` says nothing at all.
+    """
+
+    Advance: TypeAlias = Callable[[int], None]
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.console = Console(quiet=not enabled, highlight=False)
+
+    @contextmanager
+    def bar(self, name: str, total: int) -> Iterator[Advance]:
+        """A progress bar for a block; it is moved by calling what the block is given with a number of steps."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        shown = self.console.is_terminal and not self.console.quiet
+        with Progress(*columns, *times, console=self.console, disable=not shown) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda steps: progress.advance(task, steps)
+
+    def say(self, line: str) -> None:
+        """One line, above the bar if there is one."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def generation(self, record: Record, space: SearchSpace) -> None:
+        """One line on a committed generation: its winner's choices and scores, and where α stands."""
+        score, won = record.scores[record.winner], space.describe(record.assignments[record.winner])
+        top = {n: max(range(len(p)), key=p.__getitem__) for n, p in record.alpha.items()}
+        leaders = ", ".join(f"{space.dimensions[n].names[i]} {record.alpha[n][i]:.2f}" for n, i in top.items())
+        mfr = "" if score["mfr"] is None else f"  MFR {score['mfr']:.3f}"
+        self.say(
+            f"generation {record.generation + 1:3d}  epoch {record.epoch:5.2f}  "
+            f"SFR {score['sfr']:.3f}{mfr}  winner {', '.join(won.values())}  highest α {leaders}"
+        )
+
+

@@ -1,0 +1,113 @@
+"""What the commands print: tables of results, and what a run directory remembers of its command."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autofr.exceptions import AutofrError
+from autofr.search.result import SearchResult
+from autofr.spaces import available_spaces, load_space
+
+
+def stored_arguments(run_dir: Path) -> dict[str, Any]:
+    """The arguments of :func:`autofr.search` that made a run, for resuming it.
+
+    Raises:
+        AutofrError: no run directory, or one whose space was built in Python: only Python can resume that.
+    """
+    config = SearchResult(run_dir).config
+    if config["space"]["name"] is None:
+        raise AutofrError(f"{run_dir} was started from Python; resume it there: search(space, run_dir=..., resume=True)")
+    data = config["data"]
+    return {
+        "space": config["space"]["name"],
+        "data": None if data["source"] == "synthetic" else data["source"],
+        "landmarks": data["landmarks"],
+        "validation_identities": data["validation_identities"],
+        "policy": config["policy"],
+        "population": config["population"],
+        "seed": config["seed"],
+        "device": config["device"],
+        **config["recipe"],
+    }
+
+
+def print_search(result: SearchResult) -> None:
+    """The outcome of a search: best options, α, errors before and after, and where to look further."""
+    console = Console(highlight=False)
+    before, after = result.scores
+    fmr = result.config["recipe"]["fmr"]
+    table = Table(title="search result", title_justify="left")
+    table.add_column("")
+    table.add_column("before", justify="right")
+    table.add_column("after", justify="right")
+    table.add_row(f"SFR  FNMR@FMR={fmr:g}", _share(before.get("sfr")), _share(after["sfr"]))
+    if after["mfr"] is not None:
+        table.add_row(f"MFR  FNMR@FMR={fmr:g}", _share(before.get("mfr")), _share(after["mfr"]))
+    chosen = Table(title="final α", title_justify="left")
+    chosen.add_column("dimension")
+    chosen.add_column("option")
+    chosen.add_column("α", justify="right")
+    for (dimension, option), p in zip(result.options, result.alpha[-1], strict=True):
+        best = result.best[dimension] == option
+        chosen.add_row(dimension, f"[bold]{escape(option)}  best[/]" if best else escape(option), f"{p:.3f}")
+    console.print(chosen)
+    console.print(table)
+    for dimension, option in result.best.items():
+        console.print(f"best {dimension}: {option}", markup=False)
+    console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
+    console.print(f"see it in MLflow: autofr ui {result.run_dir}", markup=False, soft_wrap=True)
+
+
+def print_evaluation(report: dict[str, Any]) -> None:
+    """The errors of one model: a row as it is, a row with rendered masks."""
+    console = Console(highlight=False)
+    for note in report["notes"]:
+        console.print(note, markup=False, soft_wrap=True)
+    table = Table()
+    table.add_column("")
+    with_accuracy = "accuracy" in report["standard"]
+    if with_accuracy:
+        table.add_column("10-fold accuracy", justify="right")
+    for fmr in report["standard"]["fnmr"]:
+        table.add_column(f"FNMR@FMR={fmr:g}", justify="right")
+    table.add_column("genuine", justify="right")
+    table.add_column("impostor", justify="right")
+    for name in ("standard", "masked"):
+        scores = report[name]
+        if scores is None:
+            console.print("no landmarks: nothing was masked; name them with --landmarks")
+            continue
+        row = [name]
+        if with_accuracy:
+            row.append(f"{scores['accuracy']:.4f} ± {scores['accuracy_std']:.4f}")
+        row += [_share(value) for value in scores["fnmr"].values()]
+        table.add_row(*row, str(scores["genuine"]), str(scores["impostor"]))
+    console.print(table)
+    impostors = report["standard"]["impostor"]
+    for fmr in (f for f, v in report["standard"]["fnmr"].items() if math.isnan(v)):
+        console.print(f"FMR {fmr:g} needs {math.ceil(1 / fmr)} impostor pairs, there are {impostors}: not measurable")
+    if report["unmasked"]:
+        console.print(f"{report['unmasked']} of {report['images']} images have no landmarks and stay bare in 'masked'")
+
+
+def print_spaces() -> None:
+    """One line a space: name, the first line of its docstring, and where it comes from."""
+    console = Console(highlight=False)
+    for name, origin in available_spaces().items():
+        try:
+            doc = (load_space(name).doc.splitlines() or ["(no docstring)"])[0]
+        except AutofrError as error:
+            doc = f"broken: {error}"
+        console.print(f"{name:20s} {doc} [{origin}]", markup=False, soft_wrap=True)
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"

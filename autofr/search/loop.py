@@ -1,0 +1,93 @@
+"""The search: ask, train, score, tell, sync, commit. One page; everything it calls is named after what it does."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from autofr.data.loader import TrainingBatches
+from autofr.evaluation.validation import Validation
+from autofr.exceptions import AutofrError
+from autofr.progress import Display
+from autofr.search.journal import Journal, Record
+from autofr.search.policies import Policy
+from autofr.search.population import Population, WeightBank
+from autofr.tracking import Tracker
+from autofr.training.recipe import Timetable
+from autofr.training.segment import train_segment
+
+
+@dataclass
+class Run:
+    """The parts of one search, put together by :func:`autofr.search.run.search`."""
+
+    policy: Policy
+    population: Population
+    bank: WeightBank
+    batches: TrainingBatches
+    timetable: Timetable
+    validation: Validation
+    journal: Journal
+    tracker: Tracker
+    display: Display
+    seed: int
+
+
+def search_loop(run: Run) -> None:
+    """Run every generation that the journal does not have yet."""
+    lr_scale = run.journal.records[-1].lr_scale if run.journal.records else 1.0
+    with run.display.bar("searching", run.timetable.total) as advance:
+        advance(run.timetable.steps_of(run.journal.next_generation)[0])
+        while run.journal.next_generation < run.timetable.generations:
+            record = run_generation(run, run.journal.next_generation, lr_scale, advance)
+            if record is None:  # every member diverged: the generation never happened; once, try it more gently
+                if lr_scale < 1:
+                    raise AutofrError("every member diverged, also at half the learning rate; lower --lr")
+                lr_scale = 0.5
+                run.display.say("every member diverged: the generation is rolled back, the learning rate halved")
+            else:
+                run.tracker.sync(run.journal, run.bank)
+                run.display.generation(record, run.population.space)
+
+
+def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.Advance) -> Record | None:
+    """One generation, from ask to commit; ``None``, and nothing changed, if every member diverged."""
+    started = time.monotonic()
+    policy_before = run.policy.state()
+
+    assignments = run.policy.ask(run.population.size)
+    members = run.population.take(assignments, run.bank)
+    origins = [run.bank.entries[member.key] for member in members]
+    before = run.validation.score(members[0].backbone).to_json() if generation == 0 else None
+
+    train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance)
+
+    losses = [member.mean_loss for member in members]
+    scores = [run.validation.score(member.backbone) for member in members]
+    rewards = [s.reward if math.isfinite(loss) else math.nan for s, loss in zip(scores, losses, strict=True)]
+    if all(math.isnan(reward) for reward in rewards):
+        run.policy.load(policy_before)
+        first, last = run.timetable.steps_of(generation)
+        advance(first - last)
+        return None
+
+    run.policy.tell(assignments, rewards)
+    winner = run.bank.update(members, rewards, generation)
+    record = Record(
+        generation=generation,
+        epoch=run.timetable.steps_of(generation)[1] / run.timetable.steps_per_epoch,
+        assignments=assignments,
+        keys=[member.key for member in members],
+        parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
+        losses=[loss if math.isfinite(loss) else None for loss in losses],
+        scores=[score.to_json() for score in scores],
+        rewards=[None if math.isnan(reward) else reward for reward in rewards],
+        winner=winner,
+        alpha={name: p.tolist() for name, p in run.policy.alpha().items()},
+        policy=run.policy.state(),
+        lr_scale=lr_scale,
+        seconds=time.monotonic() - started,
+        before=before,
+    )
+    return run.journal.commit(record, run.bank)

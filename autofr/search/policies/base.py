@@ -1,0 +1,83 @@
+"""The contract of a policy, and the parts that categorical policies share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autofr.spaces import Assignment, SearchSpace
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class Policy(Protocol):
+    """Owns the probabilities α over a space's options and moves them by rewards.
+
+    A policy knows nothing of torch, disks or MLflow. ``ask`` and ``tell`` are called once a generation, in turn;
+    between them the search trains and scores. The same seed and rewards give the same assignments.
+    """
+
+    def ask(self, n: int) -> list[Assignment]:
+        """Draw ``n`` assignments, one a member. Called at the start of a generation."""
+
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
+        """Learn from one generation. ``rewards`` (higher is better) may be NaN: that member diverged, and counts as
+        the worst of the generation. Called after scoring, before the generation is committed."""
+
+    def alpha(self) -> dict[str, Floats]:
+        """α as it stands: for every dimension a vector over its options that sums to 1."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides what comes next, as JSON-able values. Called at every commit."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back a :meth:`state`. Called at a resume, before the first ``ask``."""
+
+
+class CategoricalPolicy:
+    """A policy that draws every dimension on its own from :meth:`alpha`, with one numpy RNG.
+
+    Args:
+        space: what may be chosen.
+        seed: seed of the draws.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        self.space = space
+        self.rng = np.random.default_rng(seed)
+
+    def alpha(self) -> dict[str, Floats]:
+        return {name: np.full(len(c), 1 / len(c)) for name, c in self.space.dimensions.items()}
+
+    def ask(self, n: int) -> list[Assignment]:
+        drawn = {name: self.rng.choice(len(p), size=n, p=p) for name, p in self.alpha().items()}
+        return [{name: int(options[i]) for name, options in drawn.items()} for i in range(n)]
+
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
+        if len(assignments) != len(rewards):
+            raise ValueError(f"{len(assignments)} assignments but {len(rewards)} rewards; give one for each")
+        for assignment in assignments:
+            for name, choice in self.space.dimensions.items():
+                if not 0 <= assignment.get(name, -1) < len(choice):
+                    raise ValueError(f"assignment {assignment} has no valid option of dimension '{name}'")
+
+    def state(self) -> dict[str, Any]:
+        return {"rng": self.rng.bit_generator.state}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.rng.bit_generator.state = state["rng"]
+
+
+def worst_for_nan(rewards: Sequence[float]) -> Floats:
+    """Rewards as an array in which a non-finite entry (a diverged member) is the worst finite one.
+
+    With nothing finite, zeros: the generation says nothing.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros_like(values)
+    return np.where(finite, values, values[finite].min())

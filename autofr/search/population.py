@@ -1,0 +1,186 @@
+"""Who trains: the members, and the bank that passes the best weights from one generation to the next."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autofr.backbones import create_backbone
+from autofr.data.loader import Batch
+from autofr.exceptions import AutofrError
+from autofr.losses import MarginLoss
+from autofr.seeding import seeded
+from autofr.spaces import Assignment, SearchSpace
+from autofr.training.recipe import Recipe
+
+State: TypeAlias = dict[str, Tensor]
+
+
+class Member:
+    """One backbone with its class centres, optimizer and losses.
+
+    It owns a copy of every loss of the space, because a loss may have state of its own (an EMA, say) that has to
+    travel with the weights; ``loss`` is the one in use.
+
+    Attributes:
+        index: place in the population, from 0.
+        key: structural key of its weights: the backbone's name.
+        mean_loss: mean training loss since :meth:`begin`; NaN or infinite if it diverged.
+    """
+
+    def __init__(self, index: int, key: str, space: SearchSpace, recipe: Recipe, classes: int, device: torch.device):
+        self.index, self.key, self.clip = index, key, recipe.clip
+        self.backbone = create_backbone(key, recipe.image_size, recipe.embedding_dim).to(device)
+        self.centres = nn.Parameter(torch.randn(classes, recipe.embedding_dim, device=device) * 0.01)
+        self.losses = nn.ModuleList([_own(o, recipe.scale) for o in space.dimensions["loss"].options]).to(device)
+        self.loss: nn.Module = self.losses[0]
+        named = [("centres", self.centres)]
+        named += [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
+        named += [(f"losses.{n}", p) for n, p in self.losses.named_parameters()]
+        self.parameters: dict[str, nn.Parameter] = dict(named)
+        self.optimizer = torch.optim.SGD(
+            self.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        self.begin(0)
+
+    def begin(self, loss: int) -> None:
+        """Start a generation with the space's loss number ``loss``."""
+        self.loss = self.losses[loss]
+        self._sum = torch.zeros((), device=self.centres.device)
+        self._steps = 0
+
+    def step(self, batch: Batch, lr: float, ramp: float) -> None:
+        """One SGD step on a batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.loss.ramp = ramp
+        cosines = F.linear(F.normalize(self.backbone(batch.images), dim=1), F.normalize(self.centres, dim=1))
+        loss = self.loss(cosines.float().clamp(-1, 1), batch.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for p in self.parameters.values() if p.grad is not None], self.clip)
+        self.optimizer.step()
+        self._sum += loss.detach()
+        self._steps += 1
+
+    @property
+    def mean_loss(self) -> float:
+        return float(self._sum) / max(1, self._steps)
+
+    def state(self) -> State:
+        """All that training changed, copied: weights, BatchNorm buffers, centres, momentum, loss state."""
+        state = {"centres": self.centres.detach()}
+        state |= {f"backbone.{n}": t for n, t in self.backbone.state_dict().items()}
+        state |= {f"losses.{n}": t for n, t in self.losses.state_dict().items()}
+        for name, parameter in self.parameters.items():
+            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if momentum is not None:
+                state[f"momentum.{name}"] = momentum
+        return {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def load(self, state: State) -> None:
+        """Become what :meth:`state` described."""
+
+        def below(prefix: str) -> State:
+            return {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}
+
+        self.centres.copy_(state["centres"])
+        self.backbone.load_state_dict(below("backbone."))
+        self.losses.load_state_dict(below("losses."))
+        self.optimizer.state.clear()
+        for name, momentum in below("momentum.").items():
+            parameter = self.parameters[name]
+            self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
+
+
+def _own(option: object, scale: float) -> nn.Module:
+    if not isinstance(option, nn.Module):
+        raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a loss; see autofr.losses")
+    loss = copy.deepcopy(option)
+    if isinstance(loss, MarginLoss) and loss.s is None:
+        loss.s = scale
+    return loss
+
+
+@dataclass
+class Entry:
+    """Weights in the bank, and the member and generation that they came from (-1: the initial weights)."""
+
+    state: State
+    generation: int = -1
+    member: int = -1
+
+
+class WeightBank:
+    """The best weights by structural key. Members of one key all continue from its entry, so with one backbone the
+    bank is MAN's "share the best model"; unrelated backbones each have their own."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+
+    def update(self, members: Sequence[Member], rewards: Sequence[float], generation: int) -> int:
+        """Take, for every key, the weights of the member with the highest reward of this generation.
+
+        A member whose reward is NaN is never taken; the lower index wins a tie.
+
+        Returns:
+            Index of the best member of all.
+        """
+        best: dict[str, int] = {}
+        for i, (member, reward) in enumerate(zip(members, rewards, strict=True)):
+            if not math.isnan(reward) and (member.key not in best or reward > rewards[best[member.key]]):
+                best[member.key] = i
+        for key, i in best.items():
+            self.entries[key] = Entry(members[i].state(), generation, members[i].index)
+        return max(best.values(), key=lambda i: (rewards[i], -i))
+
+
+class Population:
+    """The members, and how they take on a generation's assignments.
+
+    Args:
+        space: what may be drawn.
+        recipe: how they train, and the backbone where the space does not search it.
+        size: how many members.
+        classes: training identities.
+        seed: decides the initial weights, the same for every member of a key.
+        device: where they live.
+    """
+
+    def __init__(
+        self, space: SearchSpace, recipe: Recipe, size: int, classes: int, seed: int, device: torch.device
+    ) -> None:
+        self.space, self.recipe, self.classes, self.seed, self.device = space, recipe, classes, seed, device
+        self.size = size
+        self.members: list[Member] = []
+
+    def key(self, assignment: Assignment) -> str:
+        """The structural key of an assignment's weights."""
+        return str(self.space.option("backbone", assignment)) if "backbone" in self.space else self.recipe.backbone
+
+    def take(self, assignments: Sequence[Assignment], bank: WeightBank) -> list[Member]:
+        """The members, each with its assignment's backbone and loss, and its key's weights from the bank."""
+        previous = self.members
+        self.members = []
+        for index, assignment in enumerate(assignments):
+            key = self.key(assignment)
+            same = index < len(previous) and previous[index].key == key
+            member = previous[index] if same else self._new(index, key)
+            if key not in bank.entries:
+                bank.entries[key] = Entry(member.state() if not same else self._new(index, key).state())
+            member.load(bank.entries[key].state)
+            member.begin(assignment["loss"])
+            self.members.append(member)
+        return self.members
+
+    def _new(self, index: int, key: str) -> Member:
+        with seeded(self.seed, f"initial weights of {key}"):
+            return Member(index, key, self.space, self.recipe, self.classes, self.device)

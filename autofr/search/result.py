@@ -1,0 +1,115 @@
+"""What a search found, read from its run directory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autofr.exceptions import AutofrError
+from autofr.search.journal import Journal, Record
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search, finished or under way.
+
+    Args:
+        run_dir: its directory.
+
+    Attributes:
+        run_dir: its directory.
+
+    Raises:
+        AutofrError: on reading, where ``run_dir`` holds no search.
+    """
+
+    run_dir: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The run's resolved configuration."""
+        path = self.run_dir / "config.json"
+        if not path.is_file():
+            raise AutofrError(f"{self.run_dir} is no run directory: it has no config.json")
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return loaded
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The committed generations, oldest first."""
+        return Journal(self.run_dir).records
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """The columns of :attr:`alpha`: dimension and option."""
+        return [(dim, name) for dim, names in self.config["space"]["options"].items() for name in names]
+
+    @property
+    def alpha(self) -> npt.NDArray[np.float64]:
+        """α after each generation: (generations, options), columns as :attr:`options`. Each dimension sums to 1."""
+        rows = [[p for dim in self.config["space"]["options"] for p in r.alpha[dim]] for r in self.records]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.options))
+
+    @property
+    def best(self) -> dict[str, str]:
+        """The search's answer: for every dimension the option with the highest α (of equals, the first)."""
+        options, alpha = self.config["space"]["options"], self.records[-1].alpha
+        return {dim: names[int(np.argmax(alpha[dim]))] for dim, names in options.items()}
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """One row a member and generation: what it drew, whose weights it continued, how it scored, who won."""
+        options = self.config["space"]["options"]
+        return [
+            {
+                "generation": r.generation,
+                "member": m,
+                "parent": r.parents[m],
+                **{dim: options[dim][i] for dim, i in r.assignments[m].items()},
+                "reward": r.rewards[m],
+                **r.scores[m],
+                "loss_value": r.losses[m],
+                "winner": m == r.winner,
+            }
+            for r in self.records
+            for m in range(len(r.assignments))
+        ]
+
+    @property
+    def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
+        """``sfr`` and ``mfr`` on the validation identities, of the initial weights and of :attr:`checkpoint`."""
+        best = max(self.records, key=lambda r: (_reward(r), -r.generation))
+        return self.records[0].before or {}, best.scores[best.winner]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the best network: ``model.safetensors`` and ``config.json``."""
+        return self.run_dir / "model"
+
+    def report(self) -> dict[str, Any]:
+        """What ``report.json`` holds."""
+        before, after = self.scores
+        names = [f"{dim}={name}" for dim, name in self.options]
+        return {
+            "best": self.best,
+            "alpha": dict(zip(names, self.alpha[-1].tolist(), strict=True)),
+            "before": before,
+            "after": after,
+            "generations": len(self.records),
+            "epochs": self.records[-1].epoch,
+            "seconds": sum(r.seconds for r in self.records),
+            "checkpoint": str(self.checkpoint),
+            "lineage": self.lineage,
+            "config": self.config,
+        }
+
+
+def _reward(record: Record) -> float:
+    reward = record.rewards[record.winner]
+    return -np.inf if reward is None else reward

@@ -1,0 +1,267 @@
+"""`autofr.search` and `autofr.train`: check everything, put the parts together, run the loop, write it down."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import autofr
+from autofr.backbones import create_backbone
+from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
+from autofr.data.folder import FolderScan
+from autofr.data.loader import TrainingBatches
+from autofr.embedder import Embedder, best_embedder
+from autofr.evaluation.validation import Validation
+from autofr.exceptions import AutofrError
+from autofr.files import write_json
+from autofr.losses import MarginLoss
+from autofr.progress import Display
+from autofr.search.journal import Journal
+from autofr.search.loop import Run, search_loop
+from autofr.search.policies import create_policy
+from autofr.search.population import Population
+from autofr.search.result import SearchResult
+from autofr.spaces import Choice, SearchSpace, load_space
+from autofr.tracking import Tracker, flatten
+from autofr.training.recipe import Recipe, Timetable
+
+SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES = 160, 14
+
+
+def search(
+    space: SearchSpace | str,
+    data: str | Path | Faces | None = None,
+    *,
+    landmarks: str | Path | None = None,
+    policy: str = "lfs",
+    population: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+    validation_identities: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    tracking: bool = True,
+    progress: bool = True,
+    **recipe: Any,
+) -> SearchResult:
+    """Search while training once.
+
+    A population trains in step. Each generation every member draws its choices from the policy's probabilities α,
+    trains for a segment, and is scored on identities that nobody trains on; α moves to what scored well; all
+    continue from the best weights.
+
+    Args:
+        space: a :class:`SearchSpace`, or a name that :func:`autofr.spaces.load_space` finds.
+        data: a folder with one sub-folder an identity, faces in memory, or ``None`` for the built-in drawn faces.
+        landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
+        policy: a name in ``autofr.search.policies.POLICIES``.
+        population: members, 2 or more.
+        seed: decides everything that is drawn.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        validation_identities: how many to hold back; ``None``: a tenth, 2 to 200.
+        run_dir: where to write; ``None``: ``runs/SPACE-TIME``. It must be new, unless ``resume``.
+        resume: go on where the run in ``run_dir`` stopped. Settings and data must be the same.
+        tracking: write to MLflow.
+        progress: show a bar and a line a generation.
+        recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
+
+    Returns:
+        The result, read from the run directory.
+
+    Raises:
+        AutofrError: bad input; nothing has been written then.
+    """
+    if population < 2:
+        raise AutofrError(f"a population needs 2 members or more to compare, got {population}")
+    name = Path(space).stem if isinstance(space, str) else "search"
+    loaded = load_space(space) if isinstance(space, str) else space
+    wanted = {k: v for k, v in recipe.items() if v is not None}
+    call = {"space": space, "data": data, "landmarks": landmarks, "policy": policy, "population": population}
+    call |= {"seed": seed, "device": device, "validation_identities": validation_identities, **wanted}
+    folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return _run(loaded, call, folder, resume, tracking, Display(progress))
+
+
+def train(loss: MarginLoss, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
+    """Plain training: a search of one option by one member, in the same loop and run directory.
+
+    Args:
+        loss: what to train with.
+        data: as for :func:`search`.
+        settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
+    """
+    progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
+    resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
+    folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
+    call = {"space": None, "data": data, "landmarks": None, "policy": "fixed", "population": 1}
+    call |= {"seed": 0, "device": "auto", "validation_identities": None, **settings}
+    return _run(SearchSpace(loss=Choice(loss)), call, folder, resume, tracking, Display(progress))
+
+
+def _run(
+    space: SearchSpace, call: dict[str, Any], run_dir: Path, resume: bool, tracking: bool, display: Display
+) -> SearchResult:
+    """Everything that can be wrong is found before the run directory is made."""
+    if run_dir.exists() and not resume:
+        raise AutofrError(f"run directory {run_dir} exists; go on with --resume {run_dir}, or name a new one")
+    if resume and not (run_dir / "config.json").is_file():
+        raise AutofrError(f"nothing to resume: {run_dir} has no config.json")
+    policy = create_policy(call["policy"], space, call["seed"])
+    device = pick_device(call["device"])
+    source = _scan(call["data"], call["landmarks"])
+    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
+    recipe = _recipe(call, count)
+    for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
+        create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
+    faces = _load(source, recipe.image_size, call["seed"], display)
+    if faces.landmarks is None and recipe.mask_prob > 0:
+        raise AutofrError(f"{faces.source} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
+    training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
+    config = _config(space, call, recipe, faces, len(validation.identities))
+    if resume:
+        _refuse_other_settings(run_dir, config)
+    for note in faces.notes:
+        display.say(note)
+
+    run = Run(
+        policy=policy,
+        population=Population(
+            space, recipe, call["population"], len(training.identities), call["seed"], device
+        ),
+        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
+        validation=Validation(validation, recipe.fmr, call["seed"], device),
+        **_opened(run_dir, config, resume, display),
+        timetable=Timetable(recipe, max(1, len(training) // min(recipe.batch_size, len(training)))),
+        tracker=Tracker(run_dir, config, display.say, tracking),
+        display=display,
+        seed=call["seed"],
+    )
+    if run.journal.records:
+        policy.load(run.journal.records[-1].policy)
+        display.say(f"resuming {run_dir} at generation {run.journal.next_generation + 1}")
+    try:
+        search_loop(run)
+        return _write_down(run, run_dir, training)
+    finally:
+        run.tracker.close()
+
+
+def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Display) -> dict[str, Any]:
+    if not resume:
+        run_dir.mkdir(parents=True)
+        write_json(run_dir / "config.json", config)
+    journal = Journal(run_dir)
+    bank = journal.recover()
+    for note in journal.notes:
+        display.say(note)
+    return {"journal": journal, "bank": bank}
+
+
+def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
+    from autofr.evaluation.plots import mask_sheet, plot_alpha, plot_lineage
+
+    result = SearchResult(run_dir)
+    winner: Embedder = best_embedder(run_dir)
+    winner.save(result.checkpoint)
+    pictures = [run_dir / "alpha.png", run_dir / "lineage.png", run_dir / "report.json"]
+    plot_alpha(result.alpha, result.options, pictures[0])
+    plot_lineage(result.lineage, list(run.population.space), pictures[1])
+    write_json(run_dir / "report.json", result.report())
+    if training.landmarks is not None:
+        pictures.append(run_dir / "masks.png")
+        mask_sheet(training, pictures[-1], run.seed)
+    run.tracker.sync(run.journal, run.bank)
+    run.tracker.finish(result, winner, pictures)
+    return result
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        AutofrError: it is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise AutofrError(f"unknown device '{name}'; take auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise AutofrError(f"device '{name}' is not supported; take auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise AutofrError(f"no CUDA device for '{name}': torch sees {torch.cuda.device_count()}; take --device cpu")
+    return device
+
+
+def _scan(data: str | Path | Faces | None, landmarks: str | Path | None) -> FolderScan | Faces | None:
+    if isinstance(data, (str, Path)):
+        return scan_folder(data, landmarks)
+    if landmarks is not None:
+        raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
+    return data
+
+
+def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
+    if isinstance(source, Faces):
+        return source
+    if source is None:
+        with display.bar("drawing faces", SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES) as advance:
+            return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
+    with display.bar("reading faces", len(source)) as advance:
+        return load_folder(source, image_size, advance)
+
+
+_CALL = {"space", "data", "landmarks", "policy", "population", "seed", "device", "validation_identities"}
+
+
+def _recipe(call: dict[str, Any], images: int) -> Recipe:
+    given = {k: v for k, v in call.items() if k not in _CALL}
+    unknown = sorted(set(given) - set(Recipe.__dataclass_fields__))
+    if unknown:
+        raise AutofrError(f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}")
+    if isinstance(call["data"], Faces):
+        given["image_size"] = call["data"].image_size
+    return Recipe.for_images(images, **given)
+
+
+def _config(
+    space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Faces, validation: int
+) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return str(Path(value).resolve()) if isinstance(value, Path) else value
+
+    return {
+        "version": autofr.__version__,
+        "space": {
+            "name": call["space"] if isinstance(call["space"], str) else None,
+            "options": space.names(),
+        },
+        "data": {
+            "source": faces.source if faces.source == "synthetic" else str(Path(faces.source).resolve()),
+            "landmarks": plain(None if call["landmarks"] is None else Path(call["landmarks"])),
+            "images": len(faces),
+            "identities": len(faces.identities),
+            "validation_identities": validation,
+            "fingerprint": faces.fingerprint(),
+        },
+        "policy": call["policy"],
+        "population": call["population"],
+        "seed": call["seed"],
+        "device": call["device"],
+        "recipe": recipe.to_json(),
+    }
+
+
+def _refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
+    stored = flatten(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+    now = flatten(config)
+    skipped = {"version", "space.name"}
+    different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
+    if different:
+        listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
+        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}")

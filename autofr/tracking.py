@@ -1,0 +1,267 @@
+"""MLflow, the only writer. A view of the journal: whatever is missing in MLflow is filled in from there.
+
+The parent run is the search; each member has a child run; each synced checkpoint is a LoggedModel. All of it happens
+on one thread of its own, so that training does not wait for a database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofr.embedder import Embedder, bank_embedder
+from autofr.files import write_json
+from autofr.search.journal import Journal, Record, load_bank
+from autofr.search.population import WeightBank
+from autofr.search.result import SearchResult
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "autofr"
+
+
+def tracking_uri(runs: Path) -> str:
+    """Where runs are tracked: ``MLFLOW_TRACKING_URI``, or else a SQLite file in the folder of run directories."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+
+
+@dataclass
+class _Runs:
+    """The MLflow runs of one search: ids, and the last generation that is in them."""
+
+    experiment: str
+    parent: str
+    members: list[str]
+    logged: int = -1
+
+
+class Tracker:
+    """Writes one search to MLflow.
+
+    A failure is said once and stops neither the search nor later attempts.
+
+    Args:
+        run_dir: the search's directory; ``mlflow.json`` in it remembers the MLflow runs for a resume.
+        config: the resolved configuration.
+        say: takes a line for the user.
+        enabled: ``False`` makes every method do nothing.
+
+    Attributes:
+        seconds: time spent on the tracking thread.
+        waited: time that the search waited for it, all at the end.
+    """
+
+    def __init__(
+        self, run_dir: Path, config: dict[str, Any], say: Callable[[str], None], enabled: bool = True
+    ) -> None:
+        self.run_dir, self.config, self.say, self.enabled = run_dir, config, say, enabled
+        self.uri = tracking_uri(run_dir.parent)
+        self.seconds = self.waited = 0.0
+        self._runs: _Runs | None = None
+        self._failed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracking")
+
+    def sync(self, journal: Journal, bank: WeightBank) -> None:
+        """Log every committed generation that MLflow does not have. Returns at once.
+
+        Args:
+            journal: the truth.
+            bank: the weight bank as of its last record.
+        """
+        records, latest = list(journal.records), dict(bank.entries)
+        self._submit(lambda: self._sync(records, journal.checkpoints, latest))
+
+    def finish(self, result: SearchResult, winner: Embedder, pictures: list[Path]) -> None:
+        """Log pictures, the lineage and the winner, mark the runs finished, and wait until all is written."""
+        self._submit(lambda: self._finish(result, winner, pictures))
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what was asked for so far."""
+        started = time.monotonic()
+        self._thread.shutdown()
+        self.waited += time.monotonic() - started
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            started = time.monotonic()
+            try:
+                work()
+            except Exception as error:
+                if not self._failed:
+                    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+                    self.say(f"MLflow at {self.uri} failed ({first}); the search goes on, its journal is complete")
+                self._failed = True
+            self.seconds += time.monotonic() - started
+
+        if self.enabled:
+            self._thread.submit(guarded)
+
+    def _client(self) -> MlflowClient:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri)
+
+    def _opened(self, client: MlflowClient) -> _Runs:
+        """The runs of this search: remembered, found again, or made."""
+        if self._runs is None:
+            self._runs = self._found(client) or self._created(client)
+        return self._runs
+
+    def _found(self, client: MlflowClient) -> _Runs | None:
+        from mlflow.exceptions import MlflowException
+
+        memory = self.run_dir / "mlflow.json"
+        if not memory.exists():
+            return None
+        stored = json.loads(memory.read_text(encoding="utf-8"))
+        try:
+            run = client.get_run(stored["parent"])
+        except MlflowException:  # another store, or deleted there: fill a new run from the journal
+            return None
+        for run_id in (stored["parent"], *stored["members"]):
+            client.update_run(run_id, "RUNNING")
+        return _Runs(**stored, logged=int(run.data.metrics.get("generation", -1)))
+
+    def _created(self, client: MlflowClient) -> _Runs:
+        from mlflow.entities import Param
+
+        found = client.get_experiment_by_name(EXPERIMENT)
+        local = (self.run_dir.parent / "mlartifacts").resolve().as_uri() if self.uri.startswith("sqlite") else None
+        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=local)
+        name = self.run_dir.name
+        parent = client.create_run(experiment, run_name=name).info.run_id
+        tags = {"mlflow.parentRunId": parent}
+        members = [
+            client.create_run(experiment, run_name=f"{name} member {m}", tags=tags).info.run_id
+            for m in range(self.config["population"])
+        ]
+        client.log_batch(parent, params=[Param(k, str(v)[:6000]) for k, v in flatten(self.config).items()])
+        client.log_dict(parent, self.config, "config.json")
+        self._log_dataset(client, parent)
+        write_json(
+            self.run_dir / "mlflow.json", {"experiment": experiment, "parent": parent, "members": members}
+        )
+        return _Runs(experiment, parent, members)
+
+    def _log_dataset(self, client: MlflowClient, parent: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data = self.config["data"]
+        source = json.dumps({"uri": data["source"]})
+        profile = json.dumps({"images": data["images"], "identities": data["identities"]})
+        dataset = Dataset(Path(data["source"]).name, data["fingerprint"], "local", source, profile=profile)
+        client.log_inputs(parent, [DatasetInput(dataset, [InputTag("mlflow.data.context", "search")])])
+
+    def _sync(self, records: list[Record], checkpoints: Path, latest: dict[str, Any]) -> None:
+        client = self._client()
+        runs = self._opened(client)
+        for record in records[runs.logged + 1 :]:
+            bank = WeightBank()
+            if record is records[-1]:
+                bank.entries = latest
+            elif (checkpoints / record.checkpoint).is_file():
+                bank = load_bank(checkpoints / record.checkpoint)
+            if bank.entries:  # a checkpoint that was cleaned up meanwhile leaves its metrics alone
+                self._log_checkpoint(client, runs, record, bank)
+            self._log_metrics(client, runs, record)
+            runs.logged = record.generation
+
+    def _log_metrics(self, client: MlflowClient, runs: _Runs, record: Record) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+
+        def log(run_id: str, values: dict[str, float | None]) -> None:
+            metrics = [Metric(k, float(v), now, record.generation) for k, v in values.items() if v is not None]
+            client.log_batch(run_id, metrics=metrics)
+
+        for m, run_id in enumerate(runs.members):
+            chosen = {f"choice/{dim}": float(i) for dim, i in record.assignments[m].items()}
+            score = {**record.scores[m], "reward": record.rewards[m], "loss": record.losses[m]}
+            log(run_id, {**chosen, **score, "won": float(m == record.winner)})
+        best = {f"best/{k}": v for k, v in record.scores[record.winner].items()}
+        best |= {"best/reward": record.rewards[record.winner], "best/loss": record.losses[record.winner]}
+        alpha = {
+            f"alpha/{dim}/{metric_name(name)}": p
+            for dim, names in self.config["space"]["options"].items()
+            for name, p in zip(names, record.alpha[dim], strict=True)
+        }
+        # "generation" goes with the last write of a generation: a resume logs what comes after it.
+        log(runs.parent, {**best, **alpha, "epoch": record.epoch, "generation": float(record.generation)})
+
+    def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, bank: WeightBank) -> None:
+        embedder = bank_embedder(bank, record.keys[record.winner], self.run_dir)
+        choice = {
+            dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()
+        }
+        name = f"{self.run_dir.name}-gen-{record.generation:04d}"
+        model = client.create_logged_model(
+            runs.experiment, re.sub(r"[/:.%\"']", "_", name), runs.parent, params=choice, model_type="embedder"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            embedder.save(Path(folder) / "checkpoint")
+            client.log_model_artifacts(model.model_id, str(Path(folder) / "checkpoint"))
+        for key, value in {**record.scores[record.winner], "reward": record.rewards[record.winner]}.items():
+            if value is not None:
+                client.log_metric(
+                    runs.parent, f"checkpoint/{key}", value, step=record.generation, model_id=model.model_id
+                )
+        client.finalize_logged_model(model.model_id, "READY")
+
+    def _finish(self, result: SearchResult, winner: Embedder, pictures: list[Path]) -> None:
+        client = self._client()
+        runs = self._opened(client)
+        for picture in pictures:
+            client.log_artifact(runs.parent, str(picture))
+        rows = result.lineage
+        client.log_table(runs.parent, {key: [row[key] for row in rows] for key in rows[0]}, "lineage.json")
+        self._log_winner(runs.parent, winner)
+        for run_id in (*runs.members, runs.parent):
+            client.set_terminated(run_id)
+
+    def _log_winner(self, parent: str, winner: Embedder) -> None:
+        import mlflow
+
+        with _tracking_at(self.uri), mlflow.start_run(run_id=parent):
+            # Requirements are named: inferring them costs seconds and a second process.
+            mlflow.pytorch.log_model(
+                winner, name="winner", pip_requirements=["autofr"], serialization_format="pickle"
+            )
+
+
+@contextmanager
+def _tracking_at(uri: str) -> Iterator[None]:
+    """MLflow's process-wide tracking URI for a block; the caller's is put back."""
+    import mlflow
+
+    previous = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(previous)
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    out: dict[str, Any] = {}
+    for key, value in nested.items():
+        out |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+def metric_name(option: str) -> str:
+    """An option's name in the characters that MLflow allows: ``ArcFace(m=0.3)`` becomes ``ArcFace m 0.3``."""
+    return re.sub(r"[^\w.\-]+", " ", option).strip() or "option"

@@ -1,0 +1,1 @@
+"""How members train: the recipe, and the segment between two scorings."""

@@ -1,0 +1,144 @@
+"""How members train: SGD as MAN publishes it, and what a small run needs changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from autofr.exceptions import AutofrError
+
+SMALL = 100_000
+"""A run on fewer images is small."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training. The defaults are MAN's: SGD, lr 0.1, momentum 0.9, weight decay 1e-4, batch 256, a
+    tenth of the learning rate after 50 %, 75 % and 90 % (epochs 10, 15, 18 of 20), a fifth of the faces masked.
+
+    Attributes:
+        backbone: name for :func:`autofr.backbones.create_backbone`; a space with a ``backbone`` dimension overrules.
+        image_size: side of the images, pixels.
+        embedding_dim: length of the embedding.
+        epochs: passes over the training identities; each member makes them all.
+        segment: length of a generation, epochs (MAN: 1).
+        batch_size: images a step.
+        lr, momentum, weight_decay: SGD's.
+        schedule: ``step`` (MAN's) or ``cosine`` (to 0).
+        warmup: epochs over which the learning rate rises from 0 and margins from none to full.
+        clip: largest gradient norm; larger gradients are scaled down to it.
+        scale: the losses' ``s`` where they leave it open.
+        mask_prob: probability that a training face is masked.
+        fmr: false match rate at which validation takes FNMR.
+    """
+
+    backbone: str = "ir50"
+    image_size: int = 112
+    embedding_dim: int = 512
+    epochs: float = 20
+    segment: float = 1.0
+    batch_size: int = 256
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "step"
+    warmup: float = 1.0
+    clip: float = 5.0
+    scale: float = 64.0
+    mask_prob: float = 0.2
+    fmr: float = 1e-3
+
+    @classmethod
+    def for_images(cls, images: int, **given: Any) -> Recipe:
+        """The recipe for a set of that many images, with ``given`` settings (those that are not ``None``) on top.
+
+        Below 100,000 images it is scaled to a small run: a small net on 64-pixel images; batch 128 and a cosine
+        schedule, so that a short run has steps enough, all of them at a useful rate; weight decay 5e-4 against
+        overfitting; scale 24, because 64 saturates the softmax of a few thousand identities; two epochs of ramp;
+        FMR 1e-2, because few validation pairs cannot show a smaller one steadily.
+        """
+        small: dict[str, Any] = {}
+        if images < SMALL:
+            small = {"backbone": "ir_mini", "image_size": 64, "embedding_dim": 128, "epochs": 12, "batch_size": 128}
+            small |= {"weight_decay": 5e-4, "schedule": "cosine", "warmup": 2.0, "scale": 24.0, "fmr": 1e-2}
+        return replace(cls(), **small | {k: v for k, v in given.items() if v is not None}).checked()
+
+    def checked(self) -> Recipe:
+        """This recipe, if its values make sense.
+
+        Raises:
+            AutofrError: one does not; it is named.
+        """
+        positive = ("image_size", "embedding_dim", "epochs", "segment", "batch_size", "lr", "clip", "scale")
+        for name in positive:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise AutofrError(f"{name.replace('_', '-')} must be above 0, got {value}")
+        if self.batch_size < 2:
+            raise AutofrError("batch-size must be 2 or more: BatchNorm needs it")
+        for name in ("mask_prob", "momentum"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise AutofrError(f"{name.replace('_', '-')} lies from 0 to 1, got {getattr(self, name)}")
+        if not 0 < self.fmr < 1:
+            raise AutofrError(f"fmr lies between 0 and 1, got {self.fmr}")
+        if self.warmup < 0 or self.weight_decay < 0:
+            raise AutofrError("warmup and weight-decay must be 0 or more")
+        if self.schedule not in ("step", "cosine"):
+            raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Recipe:
+        """A recipe from :meth:`to_json`."""
+        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A recipe in steps: what is in force at each.
+
+    Args:
+        recipe: the settings.
+        steps_per_epoch: training batches an epoch.
+    """
+
+    recipe: Recipe
+    steps_per_epoch: int
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return max(1, round(self.recipe.epochs * self.steps_per_epoch))
+
+    @property
+    def segment(self) -> int:
+        """Steps of a generation."""
+        return min(self.total, max(1, round(self.recipe.segment * self.steps_per_epoch)))
+
+    @property
+    def generations(self) -> int:
+        """Generations of the whole run; the last one may be shorter."""
+        return math.ceil(self.total / self.segment)
+
+    def steps_of(self, generation: int) -> tuple[int, int]:
+        """First step of ``generation``, and the one after its last."""
+        return generation * self.segment, min((generation + 1) * self.segment, self.total)
+
+    def ramp(self, step: int) -> float:
+        """Share of the warm-up that is done at ``step``, 0 to 1; never past half of a short run."""
+        steps = min(self.recipe.warmup * self.steps_per_epoch, self.total / 2)
+        return 1.0 if step >= steps else (step + 1) / (steps + 1)
+
+    def lr(self, step: int) -> float:
+        """Learning rate at ``step``."""
+        done = step / self.total
+        if self.recipe.schedule == "cosine":
+            factor = 0.5 * (1 + math.cos(math.pi * done))
+        else:
+            factor = 0.1 ** sum(done >= share for share in (0.5, 0.75, 0.9))
+        return self.recipe.lr * factor * self.ramp(step)

@@ -1,0 +1,51 @@
+"""What happens between two scorings: every member trains on the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from autofr.data.loader import Batch, TrainingBatches
+from autofr.seeding import seeded
+from autofr.training.recipe import Timetable
+
+
+class Trainee(Protocol):
+    """Something that learns from a batch: a member of the population."""
+
+    index: int
+
+    def step(self, batch: Batch, lr: float, ramp: float) -> None:
+        """One optimizer step."""
+
+
+def train_segment(
+    members: Sequence[Trainee],
+    batches: TrainingBatches,
+    timetable: Timetable,
+    generation: int,
+    seed: int,
+    lr_scale: float = 1.0,
+    advance: Callable[[int], None] | None = None,
+) -> None:
+    """Train every member for one generation.
+
+    Each batch is made once and met by all, so decoding and masking do not cost once a member. Dropout and other
+    draws inside a network differ from member to member, and follow from the seed, the step and the member's index.
+
+    Args:
+        members: who trains.
+        batches: what on.
+        timetable: steps, learning rates and ramp.
+        generation: which one, from 0.
+        seed: the run's.
+        lr_scale: factor on the learning rate (a half after a rollback).
+        advance: called with 1 after each step of all members.
+    """
+    first, last = timetable.steps_of(generation)
+    for step, batch in zip(range(first, last), batches.batches(first, last), strict=True):
+        for member in members:
+            with seeded(seed, "member", step, member.index):
+                member.step(batch, timetable.lr(step) * lr_scale, timetable.ramp(step))
+        if advance is not None:
+            advance(1)
