@@ -1,8 +1,8 @@
 """autofr: AutoML for face recognition that searches while it trains once.
 
-    >>> import autofr
-    >>> result = autofr.search("arcface_margins", data="faces/", epochs=12)
-    >>> result.best, result.alpha[-1], result.checkpoint
+>>> import autofr
+>>> result = autofr.search("arcface_margins", data="faces/", epochs=12)
+>>> result.best, result.alpha[-1], result.checkpoint
 """
 
 from __future__ import annotations

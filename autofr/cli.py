@@ -19,6 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AutofrError as error:
         print(f"autofr: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a directory that cannot be written, a full disk
+        print(f"autofr: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("autofr: interrupted; a search goes on with: autofr search --resume RUN_DIR", file=sys.stderr)
         return 130
@@ -61,13 +64,27 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
     )
     p.set_defaults(run=_search)
     what = p.add_argument_group("what to search, and on what")
-    what.add_argument("--space", metavar="SPACE", help="a .py file, a name in ./search_spaces/, a shipped space, or an "
-                      "entry point; 'autofr spaces' lists the names. A space file is Python and is executed")
-    what.add_argument("--data", metavar="DIR", help="folder with one sub-folder an identity, faces aligned to the ArcFace "
-                      "template (default: built-in drawn faces)")
-    what.add_argument("--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)")
-    what.add_argument("--validation-identities", type=int, metavar="N",
-                      help="identities held back to score on (default: a tenth, 2 to 200)")
+    what.add_argument(
+        "--space",
+        metavar="SPACE",
+        help="a .py file, a name in ./search_spaces/, a shipped space, or an "
+        "entry point; 'autofr spaces' lists the names. A space file is Python and is executed",
+    )
+    what.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder with one sub-folder an identity, faces aligned to the ArcFace "
+        "template (default: built-in drawn faces)",
+    )
+    what.add_argument(
+        "--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)"
+    )
+    what.add_argument(
+        "--validation-identities",
+        type=int,
+        metavar="N",
+        help="identities held back to score on (default: a tenth, 2 to 200)",
+    )
     what.add_argument("--policy", metavar="NAME", help="how to choose: lfs, random or fixed (default: lfs)")
     what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
     how = p.add_argument_group("how to train")
@@ -78,14 +95,26 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
     how.add_argument("--momentum", type=float, metavar="M", help="SGD's momentum (default: 0.9)")
     how.add_argument("--weight-decay", type=float, metavar="W", help="SGD's weight decay (default: 5e-4*)")
     how.add_argument("--schedule", choices=("step", "cosine"), help="of the learning rate (default: cosine*)")
-    how.add_argument("--warmup", type=float, metavar="E", help="epochs over which learning rate and margins rise from 0 "
-                     "(default: 2*)")
+    how.add_argument(
+        "--warmup",
+        type=float,
+        metavar="E",
+        help="epochs over which learning rate and margins rise from 0 (default: 2*)",
+    )
     how.add_argument("--clip", type=float, metavar="G", help="largest gradient norm (default: 5)")
     how.add_argument("--scale", type=float, metavar="S", help="scale of losses that leave it open (default: 24*)")
-    how.add_argument("--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)")
-    how.add_argument("--fmr", type=float, metavar="F", help="false match rate of the validation's FNMR (default: 0.01*)")
-    how.add_argument("--backbone", metavar="NAME", help="ir_mini, ir18, ir34, ir50, ir100, one of them with -w0.5 (widths "
-                     "halved), or timm/NAME (default: ir_mini*)")
+    how.add_argument(
+        "--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)"
+    )
+    how.add_argument(
+        "--fmr", type=float, metavar="F", help="false match rate of the validation's FNMR (default: 0.01*)"
+    )
+    how.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="ir_mini, ir18, ir34, ir50, ir100, one of them with -w0.5 (widths "
+        "halved), or timm/NAME (default: ir_mini*)",
+    )
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the images (default: 64*)")
     how.add_argument("--embedding-dim", type=int, metavar="D", help="length of the embedding (default: 128*)")
     how.add_argument("--device", metavar="DEV", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -106,11 +135,17 @@ def _add_evaluate(commands: Any) -> None:
   autofr evaluate runs/RUN/model --data faces/                   all pairs of a folder""",
     )
     p.set_defaults(run=_evaluate)
-    p.add_argument("model", metavar="RUN_OR_CHECKPOINT", help="a run directory, a folder with model.safetensors and "
-                   "config.json, or that .safetensors file")
+    p.add_argument(
+        "model",
+        metavar="RUN_OR_CHECKPOINT",
+        help="a run directory, a folder with model.safetensors and config.json, or that .safetensors file",
+    )
     p.add_argument("--data", metavar="DIR", required=True, help="folder with one sub-folder an identity")
-    p.add_argument("--pairs", metavar="TXT", help="pairs to compare, in LFW's form, with or without its header line "
-                   "(default: all pairs of DIR)")
+    p.add_argument(
+        "--pairs",
+        metavar="TXT",
+        help="pairs to compare, in LFW's form, with or without its header line (default: all pairs of DIR)",
+    )
     p.add_argument("--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)")
     p.add_argument("--flip", action="store_true", help="add each image's mirrored embedding")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="decides the rendered masks (default: 0)")
@@ -118,18 +153,30 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_spaces(commands: Any) -> None:
-    p = _command(commands, "spaces", "List the search spaces that --space takes by name, one line each.",
-                 "Looked for in ./search_spaces/, then among those shipped, then in entry points of group "
-                 "autofr.search_spaces.")
+    p = _command(
+        commands,
+        "spaces",
+        "List the search spaces that --space takes by name, one line each.",
+        "Looked for in ./search_spaces/, then among those shipped, then in entry points of group autofr.search_spaces.",
+    )
     p.set_defaults(run=_spaces)
 
 
 def _add_ui(commands: Any) -> None:
-    p = _command(commands, "ui", "Open MLflow's UI on the runs, on this machine only.",
-                 "With MLFLOW_TRACKING_URI set, it shows that store.")
+    p = _command(
+        commands,
+        "ui",
+        "Open MLflow's UI on the runs, on this machine only.",
+        "With MLFLOW_TRACKING_URI set, it shows that store.",
+    )
     p.set_defaults(run=_ui)
-    p.add_argument("runs", nargs="?", default="runs", metavar="DIR",
-                   help="a run directory, or the folder of several (default: runs)")
+    p.add_argument(
+        "runs",
+        nargs="?",
+        default="runs",
+        metavar="DIR",
+        help="a run directory, or the folder of several (default: runs)",
+    )
     p.add_argument("--port", type=int, default=5000, metavar="N", help="(default: 5000)")
     p.add_argument("--host", default="127.0.0.1", metavar="H", help="(default: 127.0.0.1, loopback)")
 

@@ -51,5 +51,3 @@ class Display:
             f"generation {record.generation + 1:3d}  epoch {record.epoch:5.2f}  "
             f"SFR {score['sfr']:.3f}{mfr}  winner {', '.join(won.values())}  highest α {leaders}"
         )
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,9 @@ def stored_arguments(run_dir: Path) -> dict[str, Any]:
     """
     config = SearchResult(run_dir).config
     if config["space"]["name"] is None:
-        raise AutofrError(f"{run_dir} was started from Python; resume it there: search(space, run_dir=..., resume=True)")
+        raise AutofrError(
+            f"{run_dir} was started from Python; resume it there: search(space, run_dir=..., resume=True)"
+        )
     data = config["data"]
     return {
         "space": config["space"]["name"],

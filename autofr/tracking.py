@@ -61,9 +61,7 @@ class Tracker:
         waited: time that the search waited for it, all at the end.
     """
 
-    def __init__(
-        self, run_dir: Path, config: dict[str, Any], say: Callable[[str], None], enabled: bool = True
-    ) -> None:
+    def __init__(self, run_dir: Path, config: dict[str, Any], say: Callable[[str], None], enabled: bool = True) -> None:
         self.run_dir, self.config, self.say, self.enabled = run_dir, config, say, enabled
         self.uri = tracking_uri(run_dir.parent)
         self.seconds = self.waited = 0.0
@@ -150,9 +148,7 @@ class Tracker:
         client.log_batch(parent, params=[Param(k, str(v)[:6000]) for k, v in flatten(self.config).items()])
         client.log_dict(parent, self.config, "config.json")
         self._log_dataset(client, parent)
-        write_json(
-            self.run_dir / "mlflow.json", {"experiment": experiment, "parent": parent, "members": members}
-        )
+        write_json(self.run_dir / "mlflow.json", {"experiment": experiment, "parent": parent, "members": members})
         return _Runs(experiment, parent, members)
 
     def _log_dataset(self, client: MlflowClient, parent: str) -> None:
@@ -203,9 +199,7 @@ class Tracker:
 
     def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, bank: WeightBank) -> None:
         embedder = bank_embedder(bank, record.keys[record.winner], self.run_dir)
-        choice = {
-            dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()
-        }
+        choice = {dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()}
         name = f"{self.run_dir.name}-gen-{record.generation:04d}"
         model = client.create_logged_model(
             runs.experiment, re.sub(r"[/:.%\"']", "_", name), runs.parent, params=choice, model_type="embedder"
@@ -236,9 +230,7 @@ class Tracker:
 
         with _tracking_at(self.uri), mlflow.start_run(run_id=parent):
             # Requirements are named: inferring them costs seconds and a second process.
-            mlflow.pytorch.log_model(
-                winner, name="winner", pip_requirements=["autofr"], serialization_format="pickle"
-            )
+            mlflow.pytorch.log_model(winner, name="winner", pip_requirements=["autofr"], serialization_format="pickle")
 
 
 @contextmanager

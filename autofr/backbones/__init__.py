@@ -36,8 +36,10 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
         AutofrError: unknown name (the nearest are offered), or a size that the network cannot take.
     """
     try:
-        net = _timm(name[5:], image_size, embedding_dim) if name.startswith("timm/") else _iresnet(
-            name, image_size, embedding_dim
+        net = (
+            _timm(name[5:], image_size, embedding_dim)
+            if name.startswith("timm/")
+            else _iresnet(name, image_size, embedding_dim)
         )
         net.eval()
         with torch.no_grad():
@@ -50,8 +52,7 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
         raise AutofrError(f"backbone '{name}' cannot take {image_size}x{image_size} images: {reason}") from error
     if tuple(out.shape) != (1, embedding_dim):
         raise AutofrError(f"backbone '{name}' gives {tuple(out.shape[1:])}, not an embedding of ({embedding_dim},)")
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
+    return net.to(memory_format=torch.channels_last)
 
 
 def _iresnet(name: str, image_size: int, embedding_dim: int) -> nn.Module:

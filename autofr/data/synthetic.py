@@ -171,7 +171,10 @@ def _sketch(traits: Array, p: Array, size: int, rng: np.random.Generator) -> Ima
     polygon(np.concatenate([contour, hairline]), skin)
     fringe = np.array([hairline[1], *hairline[2:7], hairline[7], top + [0, (4 + 2 * traits[21]) * unit]])
     polygon(fringe, hair)
-    polygon(np.concatenate([p[[8]] + [[-6 * unit, -2 * unit]], p[[8]], p[[8]] + [[6 * unit, -2 * unit]]]), _shade(skin, 0.88))
+    polygon(
+        np.concatenate([p[[8]] + [[-6 * unit, -2 * unit]], p[[8]], p[[8]] + [[6 * unit, -2 * unit]]]),
+        _shade(skin, 0.88),
+    )
     for brow in (p[17:22], p[22:27]):
         stroke(brow, _shade(hair, 0.8), (1.6 + 0.35 * traits[7]) * unit)
     for eye in (p[36:42], p[42:48]):

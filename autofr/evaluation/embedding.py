@@ -32,7 +32,7 @@ def embed(backbone: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
     training = backbone.training
     backbone.eval()
     out = []
-    for chunk in images.split(_BATCH):
+    for chunk in torch.split(images, _BATCH):
         batch = chunk.to(device)
         if batch.dtype == torch.uint8:
             batch = normalise(batch.float() / 255)
@@ -49,9 +49,7 @@ def read_all(faces: Faces) -> Tensor:
     return faces.read(torch.arange(len(faces)))
 
 
-def masked_copies(
-    faces: Faces, pixels: Tensor, seed: int, progress: Callable[[int], None] | None = None
-) -> Tensor:
+def masked_copies(faces: Faces, pixels: Tensor, seed: int, progress: Callable[[int], None] | None = None) -> Tensor:
     """Every image with a mask rendered on it: (N, 3, S, S) uint8. A face without landmarks stays bare.
 
     Each image's mask follows from ``seed`` and its place alone, so that two models meet the same masks.
@@ -67,7 +65,7 @@ def masked_copies(
     mask = RandomFaceMask(p=1.0)
     out = []
     for number, (chunk, landmarks) in enumerate(
-        zip(pixels.split(_BATCH), faces.landmarks.split(_BATCH), strict=True)
+        zip(torch.split(pixels, _BATCH), torch.split(faces.landmarks, _BATCH), strict=True)
     ):
         with seeded(seed, "evaluation masks", number):
             out.append((mask(chunk.float() / 255, landmarks) * 255).round().to(torch.uint8))

@@ -53,22 +53,19 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     members = max(row["member"] for row in lineage) + 1
     figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.5 * generations), layout="constrained")
     axes = figure.subplots()
-    rewards = [row["reward"] for row in lineage if row["reward"] is not None]
-    points = {"s": 130, "zorder": 3, "edgecolors": "none", "cmap": "viridis"}
     winners = {row["generation"]: row["member"] for row in lineage if row["winner"]}
     for row in lineage:
         x, y = row["member"], row["generation"]
         if row["parent"] is not None:
-            won = winners[y] == x
-            style = {"color": "#d1495b", "linewidth": 2.2} if won else {"color": "#b8b8b8", "linewidth": 0.8}
-            axes.plot([row["parent"], x], [y - 1, y], zorder=2 if won else 1, **style)
+            colour, line, order = ("#d1495b", 2.2, 2) if winners[y] == x else ("#b8b8b8", 0.8, 1)
+            axes.plot([row["parent"], x], [y - 1, y], color=colour, linewidth=line, zorder=order)
         label = "\n".join(str(row[dim]) for dim in dimensions)
         axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7)
         if row["reward"] is None:
             axes.scatter([x], [y], marker="x", color="black", zorder=3)
     alive = [row for row in lineage if row["reward"] is not None]
     drawn = axes.scatter(
-        [r["member"] for r in alive], [r["generation"] for r in alive], c=rewards or None, **points
+        [r["member"] for r in alive], [r["generation"] for r in alive], c=[r["reward"] for r in alive], s=130, zorder=3
     )
     figure.colorbar(drawn, label="reward", shrink=0.6)
     axes.set(xlabel="member", ylabel="generation", xticks=range(members), xlim=(-0.4, members - 0.2))

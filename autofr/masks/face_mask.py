@@ -36,20 +36,21 @@ class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
         return f"full={self.full}, tilt={self.tilt}, jitter={self.jitter}"
 
     def make_samplers(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.at = {"device": device, "dtype": torch.float32}  # geometry in half precision would wobble by a pixel
+        self.at = device
 
     def forward(self, batch_shape: tuple[int, ...], same_on_batch: bool = False) -> dict[str, Tensor]:
         rows = 1 if same_on_batch else batch_shape[0]
 
+        # float32 whatever the images' type: geometry in half precision would wobble by a pixel.
         def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return low + (high - low) * torch.rand(rows, *shape, **self.at)
+            return low + (high - low) * torch.rand((rows, *shape), device=self.at, dtype=torch.float32)
 
-        palette = torch.tensor(PALETTE, **self.at)
-        base = palette[torch.randint(len(PALETTE), (rows,), device=palette.device)]
+        palette = torch.tensor(PALETTE, device=self.at, dtype=torch.float32)
+        base = palette[torch.randint(len(PALETTE), (rows,), device=self.at)]
         drawn = {
             "full": uniform(0, 1) < self.full,
             "tilt": uniform(-self.tilt, self.tilt),
-            "rise": uniform(-0.03, 0.05),
+            "rise": uniform(-0.06, 0.03),
             "grow": uniform(0.0, 0.05),
             "colour": (base + uniform(-0.06, 0.06, 3)).clamp(0, 1),
             "softness": uniform(0.7, 2.0),

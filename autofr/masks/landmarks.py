@@ -53,7 +53,9 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray[tuple[int, int], np.dtype
         with np.load(path, allow_pickle=False) as archive:
             names, landmarks = archive["names"], archive["landmarks"].astype(np.float32)
     except Exception as error:
-        raise AutofrError(f"landmarks file {path} cannot be read ({error}); it needs 'names' and 'landmarks'") from error
+        raise AutofrError(
+            f"landmarks file {path} cannot be read ({error}); it needs 'names' and 'landmarks'"
+        ) from error
     if landmarks.ndim != 3 or landmarks.shape[1:] != (COUNT, 2) or names.ndim != 1 or names.dtype.kind != "U":
         raise AutofrError(
             f"landmarks file {path} holds {names.dtype} names of shape {names.shape} and landmarks of shape "

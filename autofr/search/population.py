@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from autofr.backbones import create_backbone
 from autofr.data.loader import Batch
-from autofr.exceptions import AutofrError
 from autofr.losses import MarginLoss
 from autofr.seeding import seeded
 from autofr.spaces import Assignment, SearchSpace
@@ -39,8 +38,8 @@ class Member:
         self.index, self.key, self.clip = index, key, recipe.clip
         self.backbone = create_backbone(key, recipe.image_size, recipe.embedding_dim).to(device)
         self.centres = nn.Parameter(torch.randn(classes, recipe.embedding_dim, device=device) * 0.01)
-        self.losses = nn.ModuleList([_own(o, recipe.scale) for o in space.dimensions["loss"].options]).to(device)
-        self.loss: nn.Module = self.losses[0]
+        self._pool = [_own(option, recipe.scale) for option in space.dimensions["loss"].options]
+        self.losses = nn.ModuleList(self._pool).to(device)
         named = [("centres", self.centres)]
         named += [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
         named += [(f"losses.{n}", p) for n, p in self.losses.named_parameters()]
@@ -52,7 +51,7 @@ class Member:
 
     def begin(self, loss: int) -> None:
         """Start a generation with the space's loss number ``loss``."""
-        self.loss = self.losses[loss]
+        self.loss = self._pool[loss]
         self._sum = torch.zeros((), device=self.centres.device)
         self._steps = 0
 
@@ -101,11 +100,9 @@ class Member:
             self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
 
 
-def _own(option: object, scale: float) -> nn.Module:
-    if not isinstance(option, nn.Module):
-        raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a loss; see autofr.losses")
+def _own(option: MarginLoss, scale: float) -> MarginLoss:
     loss = copy.deepcopy(option)
-    if isinstance(loss, MarginLoss) and loss.s is None:
+    if loss.s is None:
         loss.s = scale
     return loss
 

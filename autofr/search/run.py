@@ -29,7 +29,8 @@ from autofr.spaces import Choice, SearchSpace, load_space
 from autofr.tracking import Tracker, flatten
 from autofr.training.recipe import Recipe, Timetable
 
-SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES = 160, 14
+SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, SYNTHETIC_SIZE = 160, 14, 48
+"""The built-in drawn faces: a search of 12 epochs on them takes a few minutes on two cores."""
 
 
 def search(
@@ -110,6 +111,9 @@ def _run(
         raise AutofrError(f"run directory {run_dir} exists; go on with --resume {run_dir}, or name a new one")
     if resume and not (run_dir / "config.json").is_file():
         raise AutofrError(f"nothing to resume: {run_dir} has no config.json")
+    for option in space.dimensions["loss"].options:
+        if not isinstance(option, MarginLoss):
+            raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a MarginLoss of autofr.losses")
     policy = create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
     source = _scan(call["data"], call["landmarks"])
@@ -129,9 +133,7 @@ def _run(
 
     run = Run(
         policy=policy,
-        population=Population(
-            space, recipe, call["population"], len(training.identities), call["seed"], device
-        ),
+        population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
         batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
         validation=Validation(validation, recipe.fmr, call["seed"], device),
         **_opened(run_dir, config, resume, display),
@@ -223,15 +225,17 @@ def _recipe(call: dict[str, Any], images: int) -> Recipe:
     given = {k: v for k, v in call.items() if k not in _CALL}
     unknown = sorted(set(given) - set(Recipe.__dataclass_fields__))
     if unknown:
-        raise AutofrError(f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}")
+        raise AutofrError(
+            f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}"
+        )
     if isinstance(call["data"], Faces):
         given["image_size"] = call["data"].image_size
+    elif call["data"] is None and given.get("image_size") is None:
+        given["image_size"] = SYNTHETIC_SIZE
     return Recipe.for_images(images, **given)
 
 
-def _config(
-    space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Faces, validation: int
-) -> dict[str, Any]:
+def _config(space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Faces, validation: int) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         return str(Path(value).resolve()) if isinstance(value, Path) else value
 

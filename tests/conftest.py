@@ -1,0 +1,52 @@
+"""Fixtures that tests share: a tiny face folder, and the real faces where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autofr.data import synthetic_faces
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def write_folder(root: Path, identities: int = 8, images: int = 4, size: int = 48) -> Path:
+    """Drawn faces as ``root/IDENTITY/IMAGE.png``, with ``root_landmarks.npz`` beside it."""
+    faces = synthetic_faces(identities, images, size, seed=3)
+    assert faces.landmarks is not None
+    pixels = faces.read(torch.arange(len(faces)))
+    for name, image in zip(faces.names, pixels, strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(root / name)
+    np.savez(
+        root.with_name(root.name + "_landmarks.npz"), names=np.array(faces.names), landmarks=faces.landmarks.numpy()
+    )
+    return root
+
+
+@pytest.fixture
+def make_folder() -> Callable[..., Path]:
+    """:func:`write_folder`, for tests that need another size."""
+    return write_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A face folder of 8 drawn identities, 4 images each, 48 pixels, with landmarks beside it."""
+    return write_folder(tmp_path / "faces")
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """The real face sets: ``$AUTOFR_FACES``, or ``../shared/faces`` beside the checkout."""
+    root = Path(os.environ.get("AUTOFR_FACES", Path(__file__).resolve().parents[2] / "shared" / "faces"))
+    if not (root / "lfw_pairs.txt").is_file():
+        pytest.skip(f"no real faces at {root}; set AUTOFR_FACES")
+    return root

@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autofr import AutofrError
+from autofr.data import folder as folder_module
+from autofr.data import load_folder, scan_folder
+
+
+def test_reads_identities_images_and_landmarks(folder: Path) -> None:
+    faces = load_folder(scan_folder(folder), 48)
+    assert len(faces) == 32
+    assert faces.labels.tolist() == [i for i in range(8) for _ in range(4)]
+    assert faces.identities[0] == "person_0000"
+    stored = np.asarray(Image.open(folder / faces.names[5])).transpose(2, 0, 1)
+    np.testing.assert_array_equal(faces.read(torch.tensor([5]))[0].numpy(), stored)
+    with np.load(folder.with_name("faces_landmarks.npz")) as archive:
+        np.testing.assert_allclose(faces.landmarks, archive["landmarks"], atol=1e-4)
+
+
+def test_landmarks_follow_the_resize(folder: Path) -> None:
+    small, large = load_folder(scan_folder(folder), 48).landmarks, load_folder(scan_folder(folder), 96).landmarks
+    assert small is not None
+    assert large is not None
+    torch.testing.assert_close((small + 0.5) * 2, large + 0.5)
+
+
+def test_pixels_that_do_not_fit_in_memory_are_read_from_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = load_folder(scan_folder(folder), 32)
+    monkeypatch.setattr(folder_module, "_free_memory", lambda: 0)
+    lazy = load_folder(scan_folder(folder), 32)
+    wanted = torch.tensor([7, 0, 31])
+    assert torch.equal(lazy.read(wanted), cached.read(wanted))
+    (folder / lazy.names[0]).unlink()
+    with pytest.raises(AutofrError, match=r"no longer is: .*person_0000/000.png"):
+        lazy.read(wanted)
+
+
+def test_no_such_folder_and_no_images(tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="no such folder"):
+        scan_folder(tmp_path / "none")
+    (tmp_path / "empty" / "identity").mkdir(parents=True)
+    with pytest.raises(AutofrError, match="holds no images"):
+        scan_folder(tmp_path / "empty")
+
+
+def test_an_unreadable_image_is_named_skipped_and_counted(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    folder = make_folder(tmp_path / "many", identities=12)
+    bad = folder / "person_0003" / "001.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    faces = load_folder(scan_folder(folder), 48)
+    assert len(faces) == 47
+    assert "person_0003/001.png" not in faces.names
+    assert any("1 of 48 images cannot be read" in n and "person_0003/001.png" in n for n in faces.notes)
+    for other in ("000", "002"):
+        (folder / "person_0003" / f"{other}.png").write_bytes(b"no image")
+    with pytest.raises(AutofrError, match=r"3 of 48 images cannot be read .*over 5%"):
+        load_folder(scan_folder(folder), 48)
+
+
+def test_a_decompression_bomb_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "MAX_PIXELS", 1000)
+    with pytest.raises(AutofrError, match="claims 48x48 pixels"):
+        load_folder(scan_folder(folder), 48)
+
+
+def test_an_identity_with_one_image_is_kept_and_told(folder: Path) -> None:
+    for name in ("001", "002", "003"):
+        (folder / "person_0002" / f"{name}.png").unlink()
+    faces = load_folder(scan_folder(folder), 48)
+    assert len(faces) == 29
+    assert sum("1 identities have one image" in note for note in faces.notes) == 1
+
+
+def test_images_without_landmarks_are_told(folder: Path) -> None:
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as archive:
+        names, landmarks = archive["names"], archive["landmarks"].copy()
+    landmarks[4, 3] = np.nan
+    np.savez(path, names=names[:-1], landmarks=landmarks[:-1])
+    faces = load_folder(scan_folder(folder), 48)
+    assert faces.landmarks is not None
+    assert faces.landmarks[[4, 31]].isnan().all()
+    assert int(faces.landmarks[:, 0, 0].isnan().sum()) == 2
+    assert any("2 of 32 images have no landmarks" in note for note in faces.notes)
+
+
+def test_named_landmarks_must_exist(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="no landmarks file"):
+        scan_folder(folder, tmp_path / "other.npz")
+
+
+def test_the_real_training_set(real_faces: Path) -> None:
+    scan = scan_folder(real_faces / "train")
+    assert len(scan) == 14664
+    assert scan.landmarks == (real_faces / "train_landmarks.npz").resolve()
