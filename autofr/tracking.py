@@ -11,9 +11,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,29 +220,23 @@ class Tracker:
             client.log_artifact(runs.parent, str(picture))
         rows = result.lineage
         client.log_table(runs.parent, {key: [row[key] for row in rows] for key in rows[0]}, "lineage.json")
-        self._log_winner(runs.parent, winner)
+        self._log_winner(client, runs, winner)
         for run_id in (*runs.members, runs.parent):
             client.set_terminated(run_id)
 
-    def _log_winner(self, parent: str, winner: Embedder) -> None:
+    def _log_winner(self, client: MlflowClient, runs: _Runs, winner: Embedder) -> None:
+        """Save in MLflow's own flavour, and register by hand: ``mlflow.pytorch.log_model`` would need the process's
+        tracking URI changed, which is the caller's."""
         import mlflow
 
-        with _tracking_at(self.uri), mlflow.start_run(run_id=parent):
+        model = client.create_logged_model(runs.experiment, "winner", runs.parent, model_type="embedder")
+        with tempfile.TemporaryDirectory() as folder:
             # Requirements are named: inferring them costs seconds and a second process.
-            mlflow.pytorch.log_model(winner, name="winner", pip_requirements=["autofr"], serialization_format="pickle")
-
-
-@contextmanager
-def _tracking_at(uri: str) -> Iterator[None]:
-    """MLflow's process-wide tracking URI for a block; the caller's is put back."""
-    import mlflow
-
-    previous = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(previous)
+            mlflow.pytorch.save_model(
+                winner, f"{folder}/winner", pip_requirements=["autofr"], serialization_format="pickle"
+            )
+            client.log_model_artifacts(model.model_id, f"{folder}/winner")
+        client.finalize_logged_model(model.model_id, "READY")
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

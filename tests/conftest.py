@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from autofr.data import synthetic_faces
+from autofr.data import Faces, synthetic_faces
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -50,3 +51,25 @@ def real_faces() -> Path:
     if not (root / "lfw_pairs.txt").is_file():
         pytest.skip(f"no real faces at {root}; set AUTOFR_FACES")
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_faces() -> Faces:
+    """12 drawn identities, 4 images each, 32 pixels: a search on them takes a second."""
+    return synthetic_faces(12, 4, 32, seed=5)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Settings of a search on ``tiny_faces`` that takes a second."""
+    return {
+        "epochs": 4,
+        "batch_size": 8,
+        "backbone": "ir_mini-w0.25",
+        "embedding_dim": 16,
+        "validation_identities": 4,
+        "fmr": 0.1,
+        "device": "cpu",
+        "tracking": False,
+        "progress": False,
+    }

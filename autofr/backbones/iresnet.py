@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class IRBlock(nn.Module):
-    """BatchNorm, 3x3, BatchNorm, PReLU, 3x3 (strided), BatchNorm, plus a shortcut (ArcFace, CVPR 2019, section 3.1.1)."""
+    """BatchNorm, 3x3, BatchNorm, PReLU, 3x3 (strided), BatchNorm, plus a shortcut (ArcFace, CVPR 2019, 3.1.1)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -10,7 +10,8 @@ from torch import nn
 
 from autofr.data.faces import Faces
 from autofr.evaluation.embedding import embed, masked_copies, read_all
-from autofr.evaluation.errors import all_pairs_fnmr
+from autofr.evaluation.errors import all_pairs_fnmr, impostors_allowed
+from autofr.exceptions import AutofrError
 
 MFR_WEIGHT = 0.75
 """Weight of masked recognition in the reward; standard has the rest (the masked-face challenge's weights)."""
@@ -46,9 +47,19 @@ class Validation:
         fmr: false match rate at which FNMR is taken.
         seed: decides the masks.
         device: where scoring runs.
+
+    Raises:
+        AutofrError: so few impostor pairs cannot show that rate.
     """
 
     def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device) -> None:
+        same = int(torch.bincount(faces.labels).square().sum())
+        impostors = (len(faces) ** 2 - same) // 2
+        if impostors_allowed(fmr, impostors) < 1:
+            raise AutofrError(
+                f"{len(faces.identities)} validation identities give {impostors} impostor pairs; an FMR of {fmr:g} "
+                f"needs {math.ceil(1 / fmr)}: raise --fmr or --validation-identities"
+            )
         self.faces, self.fmr, self.device = faces, fmr, device
         self.labels = faces.labels.to(device)
         self.plain = read_all(faces)

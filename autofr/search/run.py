@@ -126,6 +126,7 @@ def _run(
         raise AutofrError(f"{faces.source} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
     training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
     config = _config(space, call, recipe, faces, len(validation.identities))
+    scoring = Validation(validation, recipe.fmr, call["seed"], device)
     if resume:
         _refuse_other_settings(run_dir, config)
     for note in faces.notes:
@@ -135,7 +136,7 @@ def _run(
         policy=policy,
         population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
         batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
-        validation=Validation(validation, recipe.fmr, call["seed"], device),
+        validation=scoring,
         **_opened(run_dir, config, resume, display),
         timetable=Timetable(recipe, max(1, len(training) // min(recipe.batch_size, len(training)))),
         tracker=Tracker(run_dir, config, display.say, tracking),

@@ -1,0 +1,81 @@
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autofr.data import synthetic_faces
+from autofr.evaluation.embedding import embed, masked_copies, read_all
+from autofr.evaluation.errors import fnmr_at_fmr
+from autofr.evaluation.validation import Scores, Validation
+
+FACES = synthetic_faces(8, 4, 32)
+CPU = torch.device("cpu")
+
+
+class Pixels(nn.Module):
+    """An "embedding" that is the image itself."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) * self.factor
+
+
+def test_reward_weighs_masked_errors_three_to_one() -> None:
+    assert Scores(0.2, 0.4).reward == -(0.75 * 0.4 + 0.25 * 0.2)
+    assert Scores(0.2, None).reward == -0.2
+    assert math.isnan(Scores(math.nan, 0.4).reward)
+    assert Scores(math.nan, None).to_json() == {"sfr": None, "mfr": None}
+
+
+def test_scores_plain_pairs_and_masked_against_plain_ones() -> None:
+    pixels, labels = read_all(FACES), FACES.labels
+    plain, masked = embed(Pixels(), pixels), embed(Pixels(), masked_copies(FACES, pixels, 0))
+    scores = Validation(FACES, 0.2, 0, CPU).score(Pixels())
+    different = labels[:, None] != labels[None]
+    other = ~torch.eye(len(labels), dtype=torch.bool)
+    upper = other.triu()
+    assert scores.sfr == fnmr_at_fmr((plain @ plain.T)[~different & upper], (plain @ plain.T)[different & upper], 0.2)
+    assert scores.mfr == fnmr_at_fmr((masked @ plain.T)[~different & other], (masked @ plain.T)[different & other], 0.2)
+    assert 0 < scores.sfr < 1
+    assert scores.mfr != scores.sfr
+
+
+def test_scores_are_the_same_every_time() -> None:
+    assert Validation(FACES, 0.05, 0, CPU).score(Pixels()) == Validation(FACES, 0.05, 0, CPU).score(Pixels())
+
+
+def test_faces_without_landmarks_are_scored_unmasked() -> None:
+    from dataclasses import replace
+
+    scores = Validation(replace(FACES, landmarks=None), 0.05, 0, CPU).score(Pixels())
+    assert scores.mfr is None
+    assert scores.reward == -scores.sfr
+
+
+def test_a_diverged_network_scores_nan() -> None:
+    assert math.isnan(Validation(FACES, 0.05, 0, CPU).score(Pixels(math.nan)).reward)
+
+
+def test_masked_copies_depend_on_the_seed_alone() -> None:
+    pixels = read_all(FACES)
+    one, same, other = (masked_copies(FACES, pixels, seed) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert (one != pixels).flatten(1).any(1).all()
+
+
+def test_embed_normalises_flips_and_restores_the_mode() -> None:
+    net = Pixels().train()
+    pixels = read_all(FACES)[:6]
+    plain = embed(net, pixels)
+    assert net.training
+    torch.testing.assert_close(plain.norm(dim=1), torch.ones(6))
+    by_hand = (pixels.float() / 127.5 - 1).flatten(1)
+    torch.testing.assert_close(plain, nn.functional.normalize(by_hand), atol=1e-5, rtol=1e-5)
+    mirrored = (pixels.flip(-1).float() / 127.5 - 1).flatten(1)
+    torch.testing.assert_close(
+        embed(net, pixels, flip=True), nn.functional.normalize(by_hand + mirrored), atol=1e-5, rtol=1e-5
+    )

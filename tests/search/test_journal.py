@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from autofr import AutofrError
+from autofr.search.journal import Journal, Record, load_bank, save_bank
+from autofr.search.population import Entry, WeightBank
+
+
+def record(generation: int, reward: float | None = -0.5) -> Record:
+    return Record(
+        generation=generation,
+        epoch=generation + 1.0,
+        assignments=[{"loss": 0}, {"loss": 1}],
+        keys=["a", "a"],
+        parents=[None, None],
+        losses=[1.0, None],
+        scores=[{"sfr": 0.4, "mfr": 0.5}, {"sfr": None, "mfr": None}],
+        rewards=[reward, None],
+        winner=0,
+        alpha={"loss": [0.5, 0.5]},
+        policy={"rng": 2**100},
+        lr_scale=1.0,
+        seconds=1.0,
+    )
+
+
+def bank(value: float) -> WeightBank:
+    out = WeightBank()
+    out.entries["a"] = Entry({"backbone.w": torch.full((2, 3), value), "n": torch.tensor(3)}, 4, 1)
+    out.entries["timm/b"] = Entry({"centres": torch.arange(4.0)})
+    return out
+
+
+def filled(tmp_path: Path, rewards: list[float]) -> Journal:
+    journal = Journal(tmp_path)
+    for generation, reward in enumerate(rewards):
+        journal.commit(record(generation, reward), bank(generation))
+    return journal
+
+
+def test_what_was_committed_is_read_back(tmp_path: Path) -> None:
+    journal = filled(tmp_path, [-0.5, -0.4])
+    again = Journal(tmp_path)
+    assert again.records == journal.records
+    assert again.next_generation == 2
+    assert again.records[0].policy == {"rng": 2**100}
+    assert torch.equal(again.recover().entries["a"].state["backbone.w"], torch.full((2, 3), 1.0))
+
+
+def test_keeps_two_generations_and_the_best(tmp_path: Path) -> None:
+    journal = filled(tmp_path, [-0.5, -0.2, -0.4, -0.3, -0.6])
+    kept = sorted(p.name for p in journal.checkpoints.iterdir())
+    assert kept == ["gen-0001.safetensors", "gen-0003.safetensors", "gen-0004.safetensors"]
+    assert journal.best().generation == 1
+
+
+def test_of_equal_generations_the_earliest_is_best(tmp_path: Path) -> None:
+    assert filled(tmp_path, [-0.5, -0.3, -0.3]).best().generation == 1
+
+
+def test_a_torn_last_line_is_left_out_and_told(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.5, -0.4])
+    whole = (tmp_path / "journal.jsonl").read_bytes()
+    (tmp_path / "journal.jsonl").write_bytes(whole + b'{"generation": 2, "epo')
+    journal = Journal(tmp_path)
+    assert journal.next_generation == 2
+    assert "cut short" in journal.notes[0]
+    journal.recover()
+    journal.commit(record(2), bank(2))
+    assert Journal(tmp_path).next_generation == 3
+
+
+def test_a_line_that_is_no_record_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.5, -0.4])
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    (tmp_path / "journal.jsonl").write_text("\n".join(["{}", lines[1]]) + "\n")
+    with pytest.raises(AutofrError, match="line 1 is no record"):
+        Journal(tmp_path)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.5, -0.4, -0.3])
+    path = tmp_path / "checkpoints" / "gen-0002.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    journal = Journal(tmp_path)
+    assert torch.equal(journal.recover().entries["a"].state["backbone.w"], torch.full((2, 3), 1.0))
+    assert journal.next_generation == 2
+    assert "gen-0002.safetensors is missing or damaged" in journal.notes[0]
+    assert Journal(tmp_path).next_generation == 2
+    for file in (tmp_path / "checkpoints").iterdir():
+        file.unlink()
+    with pytest.raises(AutofrError, match="no checkpoint"):
+        Journal(tmp_path).recover()
+
+
+def test_a_crash_before_the_record_leaves_the_generation_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = filled(tmp_path, [-0.5])
+    monkeypatch.setattr("autofr.search.journal.sha256", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        journal.commit(record(1), bank(1))
+    monkeypatch.undo()
+    again = Journal(tmp_path)
+    assert again.next_generation == 1
+    assert torch.equal(again.recover().entries["a"].state["backbone.w"], torch.full((2, 3), 0.0))
+
+
+def test_bank_round_trip(tmp_path: Path) -> None:
+    save_bank(tmp_path / "b.safetensors", bank(7))
+    found = load_bank(tmp_path / "b.safetensors").entries
+    for key, entry in bank(7).entries.items():
+        assert (found[key].generation, found[key].member) == (entry.generation, entry.member)
+        assert found[key].state.keys() == entry.state.keys()
+        assert all(torch.equal(found[key].state[n], t) for n, t in entry.state.items())
+    (tmp_path / "x.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(AutofrError, match="no checkpoint of a search"):
+        load_bank(tmp_path / "x.safetensors")
+
+
+def test_records_are_plain_json(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.5])
+    line = json.loads((tmp_path / "journal.jsonl").read_text())
+    assert replace(record(0), checkpoint=line["checkpoint"], sha256=line["sha256"]) == Record(**line)

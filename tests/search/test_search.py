@@ -1,0 +1,278 @@
+"""The whole search, in this process, on tiny drawn faces."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import autofr
+from autofr import AutofrError, Choice, SearchSpace
+from autofr.data import Faces
+from autofr.losses import ArcFace, MarginLoss
+from autofr.search import loop
+from autofr.search.journal import Journal
+
+SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3, 0.5)))
+
+
+def comparable(run_dir: Path) -> list[dict[str, Any]]:
+    """The journal without what may differ: wall time."""
+    lines = (run_dir / "journal.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def same_outcome(a: Path, b: Path) -> bool:
+    weights = [load_file(d / "model" / "model.safetensors") for d in (a, b)]
+    return comparable(a) == comparable(b) and all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    autofr.search(SPACE, tiny_faces, run_dir=run_dir, **tiny)
+    return run_dir
+
+
+def test_the_result_tells_what_happened(finished: Path) -> None:
+    result = autofr.SearchResult(finished)
+    assert result.alpha.shape == (4, 3)
+    np.testing.assert_allclose(result.alpha.sum(1), 1)
+    np.testing.assert_allclose(result.alpha[:2], 1 / 3)  # the warm-up
+    assert (result.alpha[2] != result.alpha[1]).any()
+    assert result.best == {"loss": result.options[int(result.alpha[-1].argmax())][1]}
+    before, after = result.scores
+    assert all(0 <= v <= 1 for v in (*before.values(), *after.values()) if v is not None)
+    assert len(result.lineage) == 4 * 4
+    for row in result.lineage:
+        winner_before = [
+            r["member"] for r in result.lineage if r["generation"] == row["generation"] - 1 and r["winner"]
+        ]
+        assert row["parent"] == (winner_before[0] if winner_before else None)
+        mates = [r["reward"] for r in result.lineage if r["generation"] == row["generation"]]
+        assert row["winner"] == (mates.index(max(mates)) == row["member"])
+
+
+def test_the_run_directory_holds_what_people_look_at(finished: Path) -> None:
+    from PIL import Image
+
+    for name in ("alpha.png", "lineage.png", "masks.png"):
+        with Image.open(finished / name) as image:
+            assert image.size[0] > 200
+            assert len(set(image.convert("L").resize((64, 64)).tobytes())) > 5
+    report = json.loads((finished / "report.json").read_text())
+    assert report["best"] == autofr.SearchResult(finished).best
+    assert math.isclose(sum(report["alpha"].values()), 1)
+    assert report["config"]["recipe"]["epochs"] == 4
+
+
+def test_the_checkpoint_is_the_best_generation_and_embeds(finished: Path, tiny_faces: Faces) -> None:
+    embedder = autofr.load_embedder(finished)
+    record = Journal(finished).best()
+    bank = load_file(finished / "checkpoints" / record.checkpoint)
+    for name, tensor in embedder.backbone.state_dict().items():
+        assert torch.equal(tensor, bank[f"{record.keys[record.winner]}|backbone.{name}"])
+    embedding = embedder(tiny_faces.read(torch.arange(3)).float() / 255)
+    assert embedding.shape == (3, 16)
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))
+
+
+def test_the_same_seed_gives_the_same_bits(
+    finished: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "again", **tiny)
+    assert same_outcome(finished, tmp_path / "again")
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "other", seed=1, **tiny)
+    assert not same_outcome(finished, tmp_path / "other")
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+@pytest.mark.parametrize("where", ["train_segment", "commit", "clean_up"])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    finished: Path,
+    tiny_faces: Faces,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+    where: str,
+) -> None:
+    """Stopped in training, between checkpoint and record, and between record and clean-up of generation ``stop``."""
+
+    class Stopped(BaseException):
+        pass
+
+    if where == "train_segment":
+        original = loop.train_segment
+
+        def train_segment(*args: Any, **kwargs: Any) -> None:
+            original(*args, **kwargs)
+            if args[3] == stop:
+                raise Stopped
+
+        monkeypatch.setattr(loop, "train_segment", train_segment)
+    elif where == "commit":
+
+        def hashed(path: Path) -> str:
+            if path.name == f"gen-{stop:04d}.safetensors":
+                raise Stopped
+            return original_hash(path)
+
+        from autofr.search import journal
+
+        original_hash = journal.sha256
+        monkeypatch.setattr(journal, "sha256", hashed)
+    else:
+
+        def clean_up(self: Journal) -> None:
+            if self.next_generation == stop + 1:
+                raise Stopped
+
+        monkeypatch.setattr(Journal, "_clean_up", clean_up)
+    run_dir = tmp_path / "run"
+    with pytest.raises(Stopped):
+        autofr.search(SPACE, tiny_faces, run_dir=run_dir, **tiny)
+    monkeypatch.undo()
+    autofr.search(SPACE, tiny_faces, run_dir=run_dir, resume=True, **tiny)
+    assert same_outcome(finished, run_dir)
+
+
+def test_resuming_a_finished_run_changes_nothing(
+    finished: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    before = comparable(finished)
+    result = autofr.search(SPACE, tiny_faces, run_dir=finished, resume=True, **tiny)
+    assert comparable(finished) == before
+    assert result.run_dir == finished
+
+
+def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:
+    with pytest.raises(AutofrError, match=r"recipe\.lr was 0\.1, is 0\.2; seed was 0, is 1$"):
+        autofr.search(SPACE, tiny_faces, run_dir=finished, resume=True, seed=1, lr=0.2, **tiny)
+    other = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3, 0.4)))
+    with pytest.raises(AutofrError, match=r"space\.options\.loss was .*0\.5.*, is .*0\.4"):
+        autofr.search(other, tiny_faces, run_dir=finished, resume=True, **tiny)
+    with pytest.raises(AutofrError, match=r"data\.fingerprint was"):
+        autofr.search(SPACE, tiny_faces.subset(torch.arange(47)), run_dir=finished, resume=True, **tiny)
+
+
+class Exploding(MarginLoss):
+    """A loss that is NaN after a number of calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def forward(self, cosines: Tensor, labels: Tensor) -> Tensor:
+        self.calls -= 1
+        value = super().forward(cosines, labels)
+        return value * math.nan if self.calls < 0 else value
+
+    def target(self, cosine: Tensor) -> Tensor:
+        return cosine
+
+
+def test_a_bad_member_harms_no_other(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2), Exploding(0)))
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
+    bad = [row for row in result.lineage if row["loss"] == "Exploding()"]
+    assert bad
+    assert all(row["reward"] is None and not row["winner"] for row in bad)
+    good = [row for row in result.lineage if row["loss"] != "Exploding()"]
+    assert all(math.isfinite(row["reward"]) and math.isfinite(row["loss_value"]) for row in good)
+    state = load_file(result.checkpoint / "model.safetensors")
+    assert all(t.isfinite().all() for t in state.values())
+    assert result.alpha[-1][2] < 1 / 3
+
+
+def test_all_bad_is_rolled_back_once_then_an_error(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    original = loop.train_segment
+
+    def train_segment(*args: Any, **kwargs: Any) -> None:
+        rates.append((args[3], args[5]))
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_segment", train_segment)
+    space = SearchSpace(loss=Choice(Exploding(9), ArcFace(0.1)))
+    monkeypatch.setattr("autofr.search.policies.base.CategoricalPolicy.ask", lambda self, n: [{"loss": 0}] * n)
+    with pytest.raises(AutofrError, match=r"every member diverged.*lower --lr"):
+        autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
+    assert rates == [(0, 1.0), (1, 1.0), (2, 1.0), (2, 0.5)]  # 4 steps a generation: the third meets the tenth call
+    assert Journal(tmp_path / "run").next_generation == 2
+
+
+def test_train_is_a_search_of_one_option(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    result = autofr.train(ArcFace(0.3), tiny_faces, run_dir=tmp_path / "run", **tiny)
+    assert result.alpha.tolist() == [[1.0]] * 4
+    assert {row["member"] for row in result.lineage} == {0}
+
+
+def test_backbones_are_searched_too(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.3)), backbone=Choice("ir_mini-w0.25", "ir_mini-w0.5"))
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
+    assert result.alpha.shape == (4, 3)
+    assert autofr.load_embedder(result.checkpoint).config["backbone"] in ("ir_mini-w0.25", "ir_mini-w0.5")
+
+
+def test_random_policy_leaves_alpha_equal(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", policy="random", **tiny)
+    np.testing.assert_allclose(result.alpha, 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"population": 1}, "2 members or more"),
+        ({"policy": "lsf"}, "unknown policy 'lsf'; did you mean lfs"),
+        ({"policy": "fixed"}, "trains one option"),
+        ({"backbone": "ir_minni"}, "did you mean ir_mini"),
+        ({"device": "cuda:7"}, "no CUDA device"),
+        ({"device": "warp"}, "unknown device"),
+        ({"validation_identities": 1}, "2 identities or more"),
+        ({"validation_identities": 2, "fmr": 1e-3}, "raise --fmr or --validation-identities"),
+        ({"lr": -1.0}, "lr must be above 0"),
+        ({"learning_rate": 1.0}, "unknown setting learning_rate"),
+        ({"landmarks": "x.npz"}, "goes with --data"),
+        ({"resume": True}, "nothing to resume"),
+        ({"space": "arcface_margin"}, "unknown space 'arcface_margin'; did you mean arcface_margins"),
+        ({"space": SearchSpace(loss=Choice("ArcFace"))}, "not a MarginLoss"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    settings = {"space": SPACE, "data": tiny_faces, "run_dir": tmp_path / "run", **tiny, **changed}
+    with pytest.raises(AutofrError, match=message):
+        autofr.search(**settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_directory_needs_resume(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:
+    with pytest.raises(AutofrError, match=r"exists; go on with --resume"):
+        autofr.search(SPACE, tiny_faces, run_dir=finished, **tiny)
+
+
+def test_faces_without_landmarks_need_mask_prob_0(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    bare = replace(tiny_faces, landmarks=None)
+    with pytest.raises(AutofrError, match="--mask-prob 0"):
+        autofr.search(SPACE, bare, run_dir=tmp_path / "run", **tiny)
+    result = autofr.search(SPACE, bare, run_dir=tmp_path / "run", mask_prob=0.0, **tiny)
+    assert result.scores[1]["mfr"] is None
+    assert not (tmp_path / "run" / "masks.png").exists()
+
+
+def test_the_package_is_the_function() -> None:
+    import autofr.search.policies
+
+    assert callable(autofr.search)
+    assert autofr.search.policies.LFS

@@ -1,0 +1,201 @@
+"""The command line, as its user runs it: real processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import autofr
+from autofr.cli import main
+
+TINY = [
+    "--epochs",
+    "4",
+    "--batch-size",
+    "8",
+    "--backbone",
+    "ir_mini-w0.25",
+    "--embedding-dim",
+    "16",
+    "--image-size",
+    "32",
+]
+TINY += ["--validation-identities", "3", "--fmr", "0.1", "--device", "cpu"]
+
+
+def autofr_process(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "autofr", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    process = autofr_process(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def search_arguments(folder: Path, run_dir: Path) -> list[str | Path]:
+    return ["search", "--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir, "--no-tracking"]
+
+
+def test_help_is_quick_and_complete(tmp_path: Path) -> None:
+    heavy = (
+        "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
+    for command in ("search", "evaluate", "spaces", "ui"):
+        done = run(command, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "usage: autofr" in done.stdout
+    text = run("search", "--help", cwd=tmp_path).stdout
+    options = (
+        "space data landmarks policy population epochs batch-size lr seed device image-size mask-prob run-dir resume"
+    )
+    for option in options.split():
+        assert f"--{option} " in text
+
+
+def test_spaces_lists_one_line_each(tmp_path: Path) -> None:
+    done = run("spaces", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].startswith("arcface_margins")
+    assert "MAN" in done.stdout
+
+
+@pytest.mark.slow
+def test_search_killed_resumed_and_evaluated(folder: Path, tmp_path: Path) -> None:
+    """SIGKILL in mid-run, then --resume, against a run that nobody killed: the same journal and the same weights."""
+    whole = run(*search_arguments(folder, tmp_path / "whole"), cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert "best loss: ArcFace(m=" in whole.stdout
+    assert f"autofr ui {tmp_path / 'whole'}" in whole.stdout
+    assert "SFR" in whole.stdout
+    assert "MFR" in whole.stdout
+
+    process = autofr_process(*search_arguments(folder, tmp_path / "killed"), cwd=tmp_path)
+    journal = tmp_path / "killed" / "journal.jsonl"
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "model").exists()
+    resumed = run("search", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming" in resumed.stdout
+
+    def journal_of(name: str) -> list[dict[str, object]]:
+        lines = (tmp_path / name / "journal.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+    assert journal_of("killed") == journal_of("whole")
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(one[n], two[n]) for n in one)
+
+    changed = run("search", "--resume", tmp_path / "killed", "--lr", "0.3", "--no-tracking", cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "recipe.lr was 0.1, is 0.3" in changed.stderr
+
+    for model in (tmp_path / "whole", tmp_path / "whole" / "model", tmp_path / "whole" / "model" / "model.safetensors"):
+        done = run("evaluate", model, "--data", folder, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "masked" in done.stdout
+    # 8 identities x 4 images: 48 genuine and 448 impostor pairs; too few impostors for FMR 1e-3
+    assert "448" in done.stdout
+    assert "FMR 0.001 needs 1000 impostor pairs, there are 448: not measurable" in done.stdout
+
+
+def break_space(tmp_path: Path, folder: Path) -> list[str | Path]:
+    (tmp_path / "bad.py").write_text("1/0")
+    return ["--space", tmp_path / "bad.py", "--data", folder]
+
+
+def break_landmarks(tmp_path: Path, folder: Path) -> list[str | Path]:
+    return ["--space", "arcface_margins", "--data", folder, "--landmarks", tmp_path / "none.npz"]
+
+
+BROKEN: dict[str, tuple[Callable[[Path, Path], list[str | Path]], str]] = {
+    "space": (break_space, "ZeroDivisionError"),
+    "landmarks": (break_landmarks, "no landmarks file"),
+    "folder": (lambda t, f: ["--space", "arcface_margins", "--data", t / "nowhere"], "no such folder"),
+    "no space": (lambda t, f: ["--data", f], "name a search space with --space"),
+    "population": (lambda t, f: ["--space", "arcface_margins", "--population", "1"], "2 members or more"),
+    "device": (lambda t, f: ["--space", "arcface_margins", "--device", "cuda:9"], "no CUDA device"),
+    "backbone": (lambda t, f: ["--space", "arcface_margins", "--backbone", "ir_mni"], "did you mean ir_mini"),
+    "resume": (lambda t, f: ["--resume", t / "nowhere"], "no config.json"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_bad_input_is_one_line_and_status_2(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = BROKEN[name]
+    before = sorted(tmp_path.rglob("*"))
+    given = [str(a) for a in arguments(tmp_path, folder)]
+    extra = [] if name == "resume" else ["--run-dir", str(tmp_path / "run")]
+    assert main(["search", *given, *extra]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("autofr: error: ")
+    assert message in captured.err
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.suffix != ".py"] == []
+
+
+def test_evaluate_refuses_what_is_no_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path), "--data", str(folder)]) == 2
+    assert "no run directory and no checkpoint" in capsys.readouterr().err
+
+
+def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui", str(tmp_path)]) == 2
+    assert "nothing is tracked" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(*search_arguments(folder, tmp_path / "runs" / "seen")[:-1], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autofr", "ui", str(tmp_path / "runs" / "seen"), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        page = b""
+        for _ in range(240):
+            try:
+                page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert b"MLflow" in page
+        body = json.dumps({"experiment_ids": ["1"]}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+        )
+        found = json.loads(urllib.request.urlopen(request, timeout=30).read())["runs"]
+        assert "seen" in {run["info"]["run_name"] for run in found}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert autofr.__version__ in capsys.readouterr().out

@@ -1,0 +1,93 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from autofr import AutofrError, Choice, SearchSpace, load_space
+from autofr.losses import ArcFace
+from autofr.spaces import available_spaces
+
+GOOD = (
+    "from autofr import Choice, SearchSpace\nfrom autofr.losses import ArcFace\nspace = SearchSpace(loss=Choice({}))\n"
+)
+
+
+def test_the_shipped_space_is_mans_pool() -> None:
+    names = load_space("arcface_margins").dimensions["loss"].names
+    assert names == tuple(f"ArcFace(m={m:g})" for m in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45))
+
+
+def test_where_spaces_are_looked_for_and_in_which_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(load_space("arcface_margins").dimensions["loss"]) == 9  # the shipped one, from anywhere
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "arcface_margins.py").write_text(GOOD.format("ArcFace(0.1)"))
+    (tmp_path / "search_spaces" / "mine.py").write_text('"""My own."""\n' + GOOD.format("ArcFace(0.2), ArcFace(0.3)"))
+    assert len(load_space("arcface_margins").dimensions["loss"]) == 1  # the local one wins
+    assert load_space("mine").doc == "My own."
+    assert available_spaces() == {"arcface_margins": "./search_spaces", "mine": "./search_spaces"}
+    (tmp_path / "elsewhere.py").write_text(GOOD.format("ArcFace(0.4)"))
+    assert load_space(str(tmp_path / "elsewhere.py")).dimensions["loss"].names == ("ArcFace(m=0.4)",)
+
+
+def test_entry_points_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real installed distribution: metadata and a module on the path."""
+    (tmp_path / "their_spaces.py").write_text(GOOD.format("ArcFace(0.15)"))
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[autofr.search_spaces]\ntheirs = their_spaces:space\nbad = nowhere:space\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_space("theirs").dimensions["loss"].names == ("ArcFace(m=0.15)",)
+    assert available_spaces()["theirs"] == "entry point"
+    with pytest.raises(AutofrError, match="entry point 'bad' raised ModuleNotFoundError"):
+        load_space("bad")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "raised SystemExit"),
+        ("def broken(", "raised SyntaxError"),
+        ("x = 1", "defines no SearchSpace"),
+        (GOOD.format(""), "no options"),
+        (GOOD.format("m for m in ()"), "no options"),
+        (GOOD.format("ArcFace(0.1), ArcFace(0.1)"), r"duplicate options: ArcFace\(m=0.1\)"),
+        ("from autofr import Choice, SearchSpace\nspace = SearchSpace(los=Choice(1))", "unknown dimension 'los'.*loss"),
+        ("from autofr import SearchSpace\nspace = SearchSpace(loss=[1])", "wrap its options in Choice"),
+        ("from autofr import Choice, SearchSpace\nspace = SearchSpace(backbone=Choice('a'))", "needs a 'loss'"),
+    ],
+)
+def test_a_broken_space_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(AutofrError, match=message) as caught:
+        load_space(str(path))
+    assert str(path) in str(caught.value)
+    assert os.linesep not in str(caught.value)
+
+
+def test_unknown_names_are_told_the_near_ones(tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="unknown space 'arcface'; did you mean arcface_margins"):
+        load_space("arcface")
+    with pytest.raises(AutofrError, match="no space file"):
+        load_space(str(tmp_path / "none.py"))
+
+
+def test_describe_and_option() -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2)), backbone=Choice("ir_mini", "ir18"))
+    assert space.describe({"loss": 1, "backbone": 0}) == {"loss": "ArcFace(m=0.2)", "backbone": "ir_mini"}
+    assert space.option("loss", {"loss": 1}).m == 0.2
+    assert list(space) == ["loss", "backbone"]
+
+
+def test_the_space_file_in_the_docs_runs(tmp_path: Path) -> None:
+    """docs/spaces.md shows a user's own file in under 15 lines; exactly that text is run here."""
+    page = (Path(__file__).parents[1] / "docs" / "spaces.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) < 15
+    (tmp_path / "mine.py").write_text(code)
+    space = load_space(str(tmp_path / "mine.py"))
+    assert len(space.dimensions["loss"]) > 2
+    assert space.doc

@@ -1,0 +1,172 @@
+"""MLflow for real: a SQLite store, read back with MLflow's own client."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import autofr
+from autofr import Choice, SearchSpace
+from autofr.data import Faces
+from autofr.losses import ArcFace
+from autofr.search import loop
+from autofr.tracking import flatten, metric_name, tracking_uri
+
+SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
+
+
+@pytest.fixture(scope="module")
+def tracked(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "tracked"
+    autofr.search(SPACE, tiny_faces, run_dir=run_dir, **{**tiny, "tracking": True})
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def client(tracked: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri(tracked.parent))
+
+
+@pytest.fixture(scope="module")
+def runs(client: Any) -> tuple[Any, list[Any]]:
+    found = client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+    parents = [r for r in found if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 1
+    children = [r for r in found if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    return parents[0], sorted(children, key=lambda r: r.info.run_name)
+
+
+@pytest.mark.slow
+def test_the_parent_run_is_the_search(tracked: Path, client: Any, runs: tuple[Any, list[Any]]) -> None:
+    parent, _ = runs
+    result = autofr.SearchResult(tracked)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["recipe.lr"] == "0.1"
+    assert parent.data.params["population"] == "4"
+    logged = [m.value for m in client.get_metric_history(parent.info.run_id, "alpha/loss/ArcFace m 0.3")]
+    assert logged == result.alpha[:, 1].tolist()
+    best = [m.value for m in client.get_metric_history(parent.info.run_id, "best/reward")]
+    assert best == [r.rewards[r.winner] for r in result.records]
+    assert parent.inputs.dataset_inputs[0].dataset.digest == result.config["data"]["fingerprint"]
+    artifacts = {a.path for a in client.list_artifacts(parent.info.run_id)}
+    assert {"alpha.png", "lineage.png", "masks.png", "report.json", "lineage.json", "config.json"} <= artifacts
+    table = client.load_table(tracked_experiment(client), "lineage.json", [parent.info.run_id])
+    assert len(table) == 16
+
+
+def tracked_experiment(client: Any) -> str:
+    return str(client.get_experiment_by_name("autofr").experiment_id)
+
+
+@pytest.mark.slow
+def test_each_member_has_a_child_run(tracked: Path, client: Any, runs: tuple[Any, list[Any]]) -> None:
+    result = autofr.SearchResult(tracked)
+    assert len(runs[1]) == 4
+    for m, child in enumerate(runs[1]):
+        for key, expected in (
+            ("reward", [r.rewards[m] for r in result.records]),
+            ("loss", [r.losses[m] for r in result.records]),
+            ("choice/loss", [r.assignments[m]["loss"] for r in result.records]),
+        ):
+            history = client.get_metric_history(child.info.run_id, key)
+            assert [h.value for h in history] == expected
+            assert [h.step for h in history] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_each_synced_checkpoint_is_a_logged_model(tracked: Path, client: Any) -> None:
+    models = client.search_logged_models([tracked_experiment(client)])
+    checkpoints = sorted((m for m in models if "-gen-" in m.name), key=lambda m: m.name)
+    assert len(checkpoints) == 4
+    assert {str(m.status) for m in checkpoints} == {"READY"}
+    result = autofr.SearchResult(tracked)
+    for model, record in zip(checkpoints, result.records, strict=True):
+        metrics = {m.key: m.value for m in model.metrics}
+        assert metrics["checkpoint/reward"] == record.rewards[record.winner]
+    folder = checkpoints[result.records.index(_best(result))].artifact_location.removeprefix("file://")
+    stored, best = autofr.load_embedder(folder), autofr.load_embedder(tracked)
+    assert all(torch.equal(stored.state_dict()[n], t) for n, t in best.state_dict().items())
+
+
+def _best(result: autofr.SearchResult) -> Any:
+    return max(result.records, key=lambda r: r.rewards[r.winner])
+
+
+@pytest.mark.slow
+def test_the_winner_loads_with_mlflow_and_embeds(
+    tracked: Path, client: Any, tiny_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    winner = next(m for m in client.search_logged_models([tracked_experiment(client)]) if m.name == "winner")
+    uri = tracking_uri(tracked.parent)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # set_tracking_uri writes it: let it be put back
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pytorch.load_model(f"models:/{winner.model_id}")
+    mlflow.set_tracking_uri(None)
+    images = tiny_faces.read(torch.arange(4)).float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), autofr.load_embedder(tracked)(images))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_fills_in_the_same_mlflow_run(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    original = loop.train_segment
+
+    def train_segment(*args: Any, **kwargs: Any) -> None:
+        if args[3] == 2:
+            raise KeyboardInterrupt
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_segment", train_segment)
+    settings = {**tiny, "run_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        autofr.search(SPACE, tiny_faces, **{**settings, "tracking": True})
+    monkeypatch.undo()
+
+    def dying(*args: Any, **kwargs: Any) -> None:
+        if args[3] == 3:
+            raise KeyboardInterrupt
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_segment", dying)
+    with pytest.raises(KeyboardInterrupt):  # generation 2 is committed but not tracked
+        autofr.search(SPACE, tiny_faces, resume=True, **settings)
+    monkeypatch.undo()
+    autofr.search(SPACE, tiny_faces, resume=True, **{**settings, "tracking": True})
+    client = MlflowClient(tracking_uri(tmp_path))
+    found = client.search_runs([tracked_experiment(client)])
+    assert len(found) == 5
+    parent = next(r for r in found if "mlflow.parentRunId" not in r.data.tags)
+    assert parent.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(parent.info.run_id, "generation")] == [0, 1, 2, 3]
+
+
+def test_an_unreachable_store_is_told_and_stops_nothing(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nonexistent/folder/mlflow.db")
+    said = []
+    monkeypatch.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
+    result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "tracking": True})
+    assert len(result.records) == 4
+    assert sum("MLflow at sqlite:////nonexistent" in line for line in said) == 1
+
+
+def test_tracking_uri_honours_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_names_and_params() -> None:
+    assert metric_name("ArcFace(m=0.3)") == "ArcFace m 0.3"
+    assert metric_name("timm/mobilenetv3_small_100") == "timm mobilenetv3_small_100"
+    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
