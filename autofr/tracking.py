@@ -218,13 +218,17 @@ class Tracker:
         runs = self._opened(client)
         for picture in pictures:
             client.log_artifact(runs.parent, str(picture))
+        # MLflow's table format by hand: its log_table appends, and a resume would double the rows.
         rows = result.lineage
-        client.log_table(runs.parent, {key: [row[key] for row in rows] for key in rows[0]}, "lineage.json")
-        self._log_winner(client, runs, winner)
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        client.log_dict(runs.parent, table, "lineage.json")
+        client.set_tag(runs.parent, "mlflow.loggedArtifacts", json.dumps([{"path": "lineage.json", "type": "table"}]))
+        if "winner" not in client.get_run(runs.parent).data.tags:  # a finished run that is resumed has it
+            client.set_tag(runs.parent, "winner", self._log_winner(client, runs, winner))
         for run_id in (*runs.members, runs.parent):
             client.set_terminated(run_id)
 
-    def _log_winner(self, client: MlflowClient, runs: _Runs, winner: Embedder) -> None:
+    def _log_winner(self, client: MlflowClient, runs: _Runs, winner: Embedder) -> str:
         """Save in MLflow's own flavour, and register by hand: ``mlflow.pytorch.log_model`` would need the process's
         tracking URI changed, which is the caller's."""
         import mlflow
@@ -237,6 +241,7 @@ class Tracker:
             )
             client.log_model_artifacts(model.model_id, f"{folder}/winner")
         client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

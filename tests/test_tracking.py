@@ -40,7 +40,9 @@ def runs(client: Any) -> tuple[Any, list[Any]]:
 
 
 @pytest.mark.slow
-def test_the_parent_run_is_the_search(tracked: Path, client: Any, runs: tuple[Any, list[Any]]) -> None:
+def test_the_parent_run_is_the_search(
+    tracked: Path, client: Any, runs: tuple[Any, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     parent, _ = runs
     result = autofr.SearchResult(tracked)
     assert parent.info.status == "FINISHED"
@@ -53,8 +55,9 @@ def test_the_parent_run_is_the_search(tracked: Path, client: Any, runs: tuple[An
     assert parent.inputs.dataset_inputs[0].dataset.digest == result.config["data"]["fingerprint"]
     artifacts = {a.path for a in client.list_artifacts(parent.info.run_id)}
     assert {"alpha.png", "lineage.png", "masks.png", "report.json", "lineage.json", "config.json"} <= artifacts
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(tracked.parent))  # MLflow's load_table reads it
     table = client.load_table(tracked_experiment(client), "lineage.json", [parent.info.run_id])
-    assert len(table) == 16
+    assert table["reward"].tolist() == pytest.approx([row["reward"] for row in result.lineage])  # its JSON rounds
 
 
 def tracked_experiment(client: Any) -> str:
@@ -147,17 +150,22 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
     parent = next(r for r in found if "mlflow.parentRunId" not in r.data.tags)
     assert parent.info.status == "FINISHED"
     assert [m.step for m in client.get_metric_history(parent.info.run_id, "generation")] == [0, 1, 2, 3]
+    autofr.search(SPACE, tiny_faces, resume=True, **{**settings, "tracking": True})  # finished: nothing twice
+    models = client.search_logged_models([tracked_experiment(client)])
+    assert [m.name for m in models].count("winner") == 1
 
 
 def test_an_unreachable_store_is_told_and_stops_nothing(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nonexistent/folder/mlflow.db")
+    (tmp_path / "file").write_text("in the way")
+    uri = f"sqlite:///{tmp_path}/file/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     said = []
     monkeypatch.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
     result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "tracking": True})
     assert len(result.records) == 4
-    assert sum("MLflow at sqlite:////nonexistent" in line for line in said) == 1
+    assert sum(f"MLflow at {uri} failed" in line for line in said) == 1
 
 
 def test_tracking_uri_honours_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_DIR ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test lint format clean
+
+# The stamps name what was installed; a changed pyproject.toml installs again.
+$(VENV)/installed: pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e '.[dev]'
+	touch $@ $(VENV)/installed
+
+demo: $(VENV)/installed  ## search on drawn faces: a few minutes
+	$(VENV)/bin/autofr search --space arcface_margins --run-dir $(DEMO_DIR)
+
+test: $(VENV)/installed-dev  ## every test; the real faces' where they are
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/installed-dev  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/installed-dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:  ## caches and builds; runs/ stays
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
