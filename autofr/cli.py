@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"autofr: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("autofr: interrupted; a search goes on with: autofr search --resume RUN_DIR", file=sys.stderr)
+        print("autofr: interrupted", file=sys.stderr)
         return 130
     return 0
 
@@ -60,7 +60,7 @@ def _add_search(commands: Any) -> None:
   autofr search --resume runs/arcface_margins-20260101-120000
 
 Defaults marked * suit sets below 100,000 images; a larger set gets the published recipe: ir50 on 112-pixel images,
-20 epochs, batch 256, a step schedule, scale 64.""",
+20 epochs, batch 256, a step schedule, scale 64, no augmentation but flips and masks.""",
     )
     p.set_defaults(run=_search)
     what = p.add_argument_group("what to search, and on what")
@@ -103,6 +103,11 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
     )
     how.add_argument("--clip", type=float, metavar="G", help="largest gradient norm (default: 5)")
     how.add_argument("--scale", type=float, metavar="S", help="scale of losses that leave it open (default: 24*)")
+    how.add_argument(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="turn, shift, scale and light training faces a little (default: on*)",
+    )
     how.add_argument(
         "--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def print_search(result: SearchResult) -> None:
     for dimension, option in result.best.items():
         console.print(f"best {dimension}: {option}", markup=False)
     console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
-    console.print(f"see it in MLflow: autofr ui {result.run_dir}", markup=False, soft_wrap=True)
+    command = sys.argv[0] if Path(sys.argv[0]).name == "autofr" else "autofr"  # as it was called, venv and all
+    console.print(f"see it in MLflow: {command} ui {result.run_dir}", markup=False, soft_wrap=True)
 
 
 def print_evaluation(report: dict[str, Any]) -> None:

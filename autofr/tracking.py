@@ -106,6 +106,7 @@ class Tracker:
 
     def _client(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # and its notices do not tear the progress bar
         from mlflow import MlflowClient
 
         return MlflowClient(self.uri)
@@ -136,7 +137,8 @@ class Tracker:
 
         found = client.get_experiment_by_name(EXPERIMENT)
         local = (self.run_dir.parent / "mlartifacts").resolve().as_uri() if self.uri.startswith("sqlite") else None
-        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=local)
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of models, not of agents
+        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, local, kind)
         name = self.run_dir.name
         parent = client.create_run(experiment, run_name=name).info.run_id
         tags = {"mlflow.parentRunId": parent}
@@ -199,7 +201,7 @@ class Tracker:
     def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, bank: WeightBank) -> None:
         embedder = bank_embedder(bank, record.keys[record.winner], self.run_dir)
         choice = {dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()}
-        name = f"{self.run_dir.name}-gen-{record.generation:04d}"
+        name = f"gen-{record.generation:04d}-{self.run_dir.name}"
         model = client.create_logged_model(
             runs.experiment, re.sub(r"[/:.%\"']", "_", name), runs.parent, params=choice, model_type="embedder"
         )

@@ -82,7 +82,7 @@ def test_each_member_has_a_child_run(tracked: Path, client: Any, runs: tuple[Any
 @pytest.mark.slow
 def test_each_synced_checkpoint_is_a_logged_model(tracked: Path, client: Any) -> None:
     models = client.search_logged_models([tracked_experiment(client)])
-    checkpoints = sorted((m for m in models if "-gen-" in m.name), key=lambda m: m.name)
+    checkpoints = sorted((m for m in models if m.name.startswith("gen-")), key=lambda m: m.name)
     assert len(checkpoints) == 4
     assert {str(m.status) for m in checkpoints} == {"READY"}
     result = autofr.SearchResult(tracked)

@@ -39,7 +39,6 @@ class IResNet(nn.Module):
         stem_stride: 1 as published; 2 makes everything after it a quarter of the work, for small runs.
         image_size: side of the square input in pixels, a multiple of ``stem_stride * 2**len(blocks)``.
         embedding_dim: length of the embedding.
-        dropout: dropout before the fully connected layer.
 
     The input is (B, 3, image_size, image_size), floating point, in [-1, 1]; the output is (B, embedding_dim), not
     normalised.
@@ -52,7 +51,6 @@ class IResNet(nn.Module):
         stem_stride: int,
         image_size: int,
         embedding_dim: int,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         reduction = stem_stride * 2 ** len(blocks)
@@ -69,7 +67,6 @@ class IResNet(nn.Module):
         self.body = nn.Sequential(*stem, *stages)
         self.head = nn.Sequential(
             nn.BatchNorm2d(inputs),
-            nn.Dropout(dropout),
             nn.Flatten(),
             nn.Linear(inputs * side * side, embedding_dim),
             nn.BatchNorm1d(embedding_dim),

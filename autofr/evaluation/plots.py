@@ -53,23 +53,28 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     members = max(row["member"] for row in lineage) + 1
     figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.5 * generations), layout="constrained")
     axes = figure.subplots()
-    winners = {row["generation"]: row["member"] for row in lineage if row["winner"]}
+    behind = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    winners = {row["generation"] + 1: row["member"] for row in lineage if row["winner"]}
     for row in lineage:
-        x, y = row["member"], row["generation"]
+        x, y = row["member"], row["generation"] + 1
         if row["parent"] is not None:
             colour, line, order = ("#d1495b", 2.2, 2) if winners[y] == x else ("#b8b8b8", 0.8, 1)
             axes.plot([row["parent"], x], [y - 1, y], color=colour, linewidth=line, zorder=order)
         label = "\n".join(str(row[dim]) for dim in dimensions)
-        axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7)
+        axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7, bbox=behind)
         if row["reward"] is None:
             axes.scatter([x], [y], marker="x", color="black", zorder=3)
     alive = [row for row in lineage if row["reward"] is not None]
     drawn = axes.scatter(
-        [r["member"] for r in alive], [r["generation"] for r in alive], c=[r["reward"] for r in alive], s=130, zorder=3
+        [r["member"] for r in alive],
+        [r["generation"] + 1 for r in alive],
+        c=[r["reward"] for r in alive],
+        s=130,
+        zorder=3,
     )
     figure.colorbar(drawn, label="reward", shrink=0.6)
     axes.set(xlabel="member", ylabel="generation", xticks=range(members), xlim=(-0.4, members - 0.2))
-    axes.set(yticks=range(0, generations, max(1, generations // 20)))
+    axes.set(yticks=range(1, generations + 1, max(1, generations // 20)))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
@@ -98,4 +103,5 @@ def mask_sheet(faces: Faces, path: Path, seed: int = 0, columns: int = 8, rows: 
             band[:, :, : row.shape[2]] = row
             bands.append(band)
     sheet = (torch.cat(bands, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(sheet).save(path)
+    zoom = max(1, 128 // faces.image_size)  # small faces are shown larger, pixel by pixel
+    Image.fromarray(sheet.repeat(zoom, 0).repeat(zoom, 1)).save(path)

@@ -121,9 +121,9 @@ def _run(
     recipe = _recipe(call, count)
     for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
         create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
+    if source is not None and source.landmarks is None and recipe.mask_prob > 0:
+        raise AutofrError(f"{call['data']} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
     faces = _load(source, recipe.image_size, call["seed"], display)
-    if faces.landmarks is None and recipe.mask_prob > 0:
-        raise AutofrError(f"{faces.source} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
     training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
     config = _config(space, call, recipe, faces, len(validation.identities))
     scoring = Validation(validation, recipe.fmr, call["seed"], device)
@@ -135,7 +135,7 @@ def _run(
     run = Run(
         policy=policy,
         population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
-        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
+        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device, recipe.augment),
         validation=scoring,
         **_opened(run_dir, config, resume, display),
         timetable=Timetable(recipe, max(1, len(training) // min(recipe.batch_size, len(training)))),
@@ -149,6 +149,9 @@ def _run(
     try:
         search_loop(run)
         return _write_down(run, run_dir, training)
+    except KeyboardInterrupt:
+        display.say(f"interrupted; go on with: autofr search --resume {run_dir}")
+        raise
     finally:
         run.tracker.close()
 
@@ -237,18 +240,15 @@ def _recipe(call: dict[str, Any], images: int) -> Recipe:
 
 
 def _config(space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Faces, validation: int) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        return str(Path(value).resolve()) if isinstance(value, Path) else value
-
+    name = call["space"] if isinstance(call["space"], str) else None
+    if name is not None and name.endswith(".py"):
+        name = str(Path(name).resolve())  # a resume may start from another folder
     return {
         "version": autofr.__version__,
-        "space": {
-            "name": call["space"] if isinstance(call["space"], str) else None,
-            "options": space.names(),
-        },
+        "space": {"name": name, "options": space.names()},
         "data": {
             "source": faces.source if faces.source == "synthetic" else str(Path(faces.source).resolve()),
-            "landmarks": plain(None if call["landmarks"] is None else Path(call["landmarks"])),
+            "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
             "images": len(faces),
             "identities": len(faces.identities),
             "validation_identities": validation,
