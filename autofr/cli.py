@@ -60,7 +60,7 @@ def _add_search(commands: Any) -> None:
   autofr search --resume runs/arcface_margins-20260101-120000
 
 Defaults marked * suit sets below 100,000 images; a larger set gets the published recipe: ir50 on 112-pixel images,
-20 epochs, batch 256, a step schedule, scale 64, no augmentation but flips and masks.""",
+20 epochs, batch 256, a step schedule, scale 64.""",
     )
     p.set_defaults(run=_search)
     what = p.add_argument_group("what to search, and on what")
@@ -103,11 +103,6 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
     )
     how.add_argument("--clip", type=float, metavar="G", help="largest gradient norm (default: 5)")
     how.add_argument("--scale", type=float, metavar="S", help="scale of losses that leave it open (default: 24*)")
-    how.add_argument(
-        "--augment",
-        action=argparse.BooleanOptionalAction,
-        help="turn, shift, scale and light training faces a little (default: on*)",
-    )
     how.add_argument(
         "--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)"
     )
@@ -152,7 +147,12 @@ def _add_evaluate(commands: Any) -> None:
         help="pairs to compare, in LFW's form, with or without its header line (default: all pairs of DIR)",
     )
     p.add_argument("--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)")
-    p.add_argument("--flip", action="store_true", help="add each image's mirrored embedding")
+    p.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="add each image's mirrored embedding, as is usual for these protocols (default: --flip)",
+    )
     p.add_argument("--seed", type=int, default=0, metavar="N", help="decides the rendered masks (default: 0)")
     p.add_argument("--device", default="auto", metavar="DEV", help="auto, cpu, cuda or cuda:N (default: auto)")
 

@@ -74,7 +74,7 @@ def print_evaluation(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
     for note in report["notes"]:
         console.print(note, markup=False, soft_wrap=True)
-    table = Table()
+    table = Table(title="with flip averaging" if report["flip"] else "without flip averaging", title_justify="left")
     table.add_column("")
     with_accuracy = "accuracy" in report["standard"]
     if with_accuracy:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.augmentation import ColorJiggle, RandomAffine
-from kornia.geometry import transform_points
 from torch import Tensor
 
 from autofr.data.faces import Faces
@@ -34,26 +32,15 @@ class TrainingBatches:
         faces: what to train on.
         batch_size: images a batch; a smaller set gives one batch an epoch. An epoch's odd rest is left out.
         mask_prob: probability that a face is masked.
-        seed: decides order, flips, masks and the rest.
+        seed: decides order, flips and masks.
         device: where batches go, and where masks are painted.
-        augment: also turn (5 degrees), shift (3 %), scale (5 %) and light (20 %) each image a little, at most so much.
     """
 
-    def __init__(
-        self,
-        faces: Faces,
-        batch_size: int,
-        mask_prob: float,
-        seed: int,
-        device: torch.device,
-        augment: bool = False,
-    ) -> None:
-        self.faces, self.seed, self.device, self.augment = faces, seed, device, augment
+    def __init__(self, faces: Faces, batch_size: int, mask_prob: float, seed: int, device: torch.device) -> None:
+        self.faces, self.seed, self.device = faces, seed, device
         self.batch_size = min(batch_size, len(faces))
         self.steps_per_epoch = len(faces) // self.batch_size
         self.mask = RandomFaceMask(p=mask_prob).to(device) if mask_prob > 0 and faces.landmarks is not None else None
-        self.affine = RandomAffine(5.0, (0.03, 0.03), (0.95, 1.05), p=1.0, padding_mode="border").to(device)
-        self.light = ColorJiggle(brightness=0.2, contrast=0.2, p=1.0).to(device)
 
     def indices(self, step: int) -> Tensor:
         """Which images batch ``step`` holds, (B,) int64."""
@@ -82,17 +69,10 @@ class TrainingBatches:
         with seeded(self.seed, "augment", step):
             flipped = torch.rand(len(images), device=self.device) < 0.5
             images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
-            if self.augment:
-                images = self.affine(images)
             if self.mask is not None and self.faces.landmarks is not None:
                 landmarks = self.faces.landmarks[indices].to(self.device)
                 mirrored = flip_landmarks(landmarks, images.shape[-1])
-                landmarks = torch.where(flipped[:, None, None], mirrored, landmarks)
-                if self.augment:
-                    landmarks = transform_points(self.affine.transform_matrix, landmarks)
-                images = self.mask(images, landmarks)
-            if self.augment:
-                images = self.light(images)
+                images = self.mask(images, torch.where(flipped[:, None, None], mirrored, landmarks))
         return Batch(normalise(images), labels)
 
 

@@ -24,7 +24,7 @@ def evaluate(
     *,
     pairs: str | Path | None = None,
     landmarks: str | Path | None = None,
-    flip: bool = False,
+    flip: bool = True,
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
@@ -37,7 +37,7 @@ def evaluate(
         pairs: a list of pairs (LFW's, MFR2's); ``None``: all pairs of the folder.
         landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder. Without any, nothing is
             masked.
-        flip: add each image's mirrored embedding.
+        flip: add each image's mirrored embedding, as is usual for these protocols.
         seed: decides the rendered masks.
         device: ``auto``, ``cpu`` or ``cuda``.
         progress: show a bar.
@@ -46,7 +46,7 @@ def evaluate(
         ``standard`` and ``masked`` (``None`` without landmarks), each with ``fnmr`` by FMR (NaN where there are fewer
         than 1/FMR impostor pairs), ``genuine`` and ``impostor`` counts, and, with pairs, ``accuracy`` (mean of the 10
         folds) and ``accuracy_std``. Masked: the second image of each pair wears the mask, or, over all pairs, the
-        probe. Then ``images``, ``unmasked`` (images without landmarks, left bare in ``masked``) and ``notes``.
+        probe. Then ``flip``, ``images``, ``unmasked`` (images without landmarks, left bare in ``masked``) and ``notes``.
 
     Raises:
         AutofrError: bad input.
@@ -70,6 +70,7 @@ def evaluate(
     return {
         "standard": _score(faces, protocol, plain, None),
         "masked": None if masked is None else _score(faces, protocol, plain, masked),
+        "flip": flip,
         "images": len(faces),
         "unmasked": 0 if faces.landmarks is None else int(faces.landmarks[:, 0, 0].isnan().sum()),
         "notes": [n for n in faces.notes if "kept for training" not in n] + list(protocol.notes if protocol else ()),

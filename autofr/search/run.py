@@ -135,7 +135,7 @@ def _run(
     run = Run(
         policy=policy,
         population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
-        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device, recipe.augment),
+        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
         validation=scoring,
         **_opened(run_dir, config, resume, display),
         timetable=Timetable(recipe, max(1, len(training) // min(recipe.batch_size, len(training)))),

@@ -30,7 +30,6 @@ class Recipe:
         clip: largest gradient norm; larger gradients are scaled down to it.
         scale: the losses' ``s`` where they leave it open.
         mask_prob: probability that a training face is masked.
-        augment: turn, shift, scale and light training faces a little; see :class:`autofr.data.loader.TrainingBatches`.
         fmr: false match rate at which validation takes FNMR.
     """
 
@@ -48,7 +47,6 @@ class Recipe:
     clip: float = 5.0
     scale: float = 64.0
     mask_prob: float = 0.2
-    augment: bool = False
     fmr: float = 1e-3
 
     @classmethod
@@ -56,8 +54,8 @@ class Recipe:
         """The recipe for a set of that many images, with ``given`` settings (those that are not ``None``) on top.
 
         Below 100,000 images it is scaled to a small run: a small net on 64-pixel images; batch 128 and a cosine
-        schedule, so that a short run has steps enough, all of them at a useful rate; weight decay 5e-4 and
-        augmentation, against overfitting; scale 24, because 64 saturates the softmax of a few thousand identities;
+        schedule, so that a short run has steps enough, all of them at a useful rate; weight decay 5e-4
+        against overfitting; scale 24, because 64 saturates the softmax of a few thousand identities;
         two epochs of ramp; FMR 1e-2, because few validation pairs cannot show a smaller one steadily.
         """
         small: dict[str, Any] = {}
@@ -69,7 +67,6 @@ class Recipe:
                 "warmup": 2.0,
                 "scale": 24.0,
                 "fmr": 1e-2,
-                "augment": True,
             }
         return replace(cls(), **small | {k: v for k, v in given.items() if v is not None}).checked()
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import torch
 
 from autofr.data import synthetic_faces
@@ -53,34 +51,3 @@ def test_drawing_batches_leaves_the_global_rng_alone() -> None:
     torch.manual_seed(0)
     list(TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU).batches(0, 2))
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_augmentation_moves_landmarks_with_the_image() -> None:
-    """A dot drawn on the nose tip of each face stays under its landmark."""
-    marked = FACES.read(torch.arange(40)) // 4
-    tips = FACES.landmarks[:, 30].round().long()
-    for image, (x, y) in zip(marked, tips.tolist(), strict=True):
-        image[:, y - 1 : y + 2, x - 1 : x + 2] = 255
-    landmarks = FACES.landmarks.clone()
-    landmarks[:, 30] = tips.float()
-    batches = TrainingBatches(
-        replace(FACES, read=lambda wanted: marked[wanted], landmarks=landmarks), 40, 1e-9, 0, CPU, augment=True
-    )
-    seen: list[torch.Tensor] = []
-    batches.mask = lambda images, points: seen.append(points) or images  # type: ignore[assignment,func-returns-value]
-    batch = next(batches.batches(0, 1))
-    moved = 0
-    for image, points in zip(batch.images, seen[0], strict=True):
-        y, x = divmod(int(image.mean(0).argmax()), 32)
-        assert (points[30] - torch.tensor([x, y])).abs().max() <= 1.6
-        moved += int((points[30] - points[30].round()).abs().max() > 1e-3)
-    assert moved > 30
-
-
-def test_augmentation_is_replayed_by_step() -> None:
-    one, two = (TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU, augment=True) for _ in range(2))
-    first = list(one.batches(0, 4))[3]
-    assert torch.equal(first.images, next(two.batches(3, 4)).images)
-    plain = next(TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU).batches(3, 4))
-    assert torch.equal(first.labels, plain.labels)
-    assert not torch.equal(first.images, plain.images)
