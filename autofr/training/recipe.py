@@ -54,20 +54,14 @@ class Recipe:
         """The recipe for a set of that many images, with ``given`` settings (those that are not ``None``) on top.
 
         Below 100,000 images it is scaled to a small run: a small net on 64-pixel images; batch 128 and a cosine
-        schedule, so that a short run has steps enough, all of them at a useful rate; weight decay 5e-4
-        against overfitting; scale 24, because 64 saturates the softmax of a few thousand identities;
-        two epochs of ramp; FMR 1e-2, because few validation pairs cannot show a smaller one steadily.
+        schedule, so that a short run has steps enough, all of them at a useful rate; weight decay 5e-4 against
+        overfitting; scale 24, because 64 saturates the softmax of a few thousand identities; two epochs of ramp;
+        FMR 1e-2, because few validation pairs cannot show a smaller one steadily.
         """
         small: dict[str, Any] = {}
         if images < SMALL:
             small = {"backbone": "ir_mini", "image_size": 64, "embedding_dim": 128, "epochs": 12, "batch_size": 128}
-            small |= {
-                "weight_decay": 5e-4,
-                "schedule": "cosine",
-                "warmup": 2.0,
-                "scale": 24.0,
-                "fmr": 1e-2,
-            }
+            small |= {"weight_decay": 5e-4, "schedule": "cosine", "warmup": 2.0, "scale": 24.0, "fmr": 1e-2}
         return replace(cls(), **small | {k: v for k, v in given.items() if v is not None}).checked()
 
     def checked(self) -> Recipe:
