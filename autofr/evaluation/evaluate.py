@@ -46,7 +46,7 @@ def evaluate(
         ``standard`` and ``masked`` (``None`` without landmarks), each with ``fnmr`` by FMR (NaN where there are fewer
         than 1/FMR impostor pairs), ``genuine`` and ``impostor`` counts, and, with pairs, ``accuracy`` (mean of the 10
         folds) and ``accuracy_std``. Masked: the second image of each pair wears the mask, or, over all pairs, the
-        probe. Then ``flip``, ``images``, ``unmasked`` (images without landmarks, left bare in ``masked``) and ``notes``.
+        probe. Then ``flip``, ``images``, ``unmasked`` (images without landmarks, bare in ``masked``) and ``notes``.
 
     Raises:
         AutofrError: bad input.
