@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autofr.backbones import create_backbone
 from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
-from autofr.files import sync_folder, write_json
+from autofr.files import sync_folder, write_durably, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -47,16 +47,8 @@ class Embedder(nn.Module):
         return F.normalize(self.backbone(normalise(images)).float(), dim=1)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` to ``folder``, which appears whole or not at all."""
-        temporary = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.backbone.state_dict().items()}
-        save_file(tensors, temporary / WEIGHTS)
-        write_json(temporary / CONFIG, self.config)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+        """Write ``model.safetensors`` and ``config.json`` to ``folder``; see :func:`save_weights`."""
+        save_weights(folder, self.config, self.backbone.state_dict())
 
 
 def build_embedder(config: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Embedder:
@@ -78,7 +70,7 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
 
     Args:
         path: a run directory (of a search that goes on, its best generation so far), a folder with
-            ``model.safetensors`` and ``config.json``, or that ``.safetensors`` file.
+            ``model.safetensors`` and ``config.json``, or a ``.safetensors`` file with ``config.json`` beside it.
         device: where to put it.
 
     Raises:
@@ -86,51 +78,72 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        path = path.parent
+        if not path.is_file():
+            raise AutofrError(f"no checkpoint {path}")
+        return _load_file(path).to(device)
     for folder in (path, path / "model"):
         if (folder / WEIGHTS).is_file():
-            return _load_folder(folder).to(device)
+            return _load_file(folder / WEIGHTS).to(device)
     if (path / "journal.jsonl").is_file():
         return best_embedder(path).to(device)
     raise AutofrError(f"{path} is no run directory and no checkpoint ({WEIGHTS} with {CONFIG} beside it)")
 
 
-def _load_folder(folder: Path) -> Embedder:
+def _load_file(weights: Path) -> Embedder:
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
+        config = json.loads((weights.parent / CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(weights)
     except Exception as error:
-        raise AutofrError(f"checkpoint {folder} cannot be read: {error}") from error
+        raise AutofrError(f"checkpoint {weights} cannot be read (with {CONFIG} beside it): {error}") from error
     if not isinstance(config, dict):
-        raise AutofrError(f"checkpoint {folder}: {CONFIG} is no JSON object")
-    return build_embedder(config, tensors, f"checkpoint {folder}")
+        raise AutofrError(f"checkpoint {weights}: {CONFIG} is no JSON object")
+    return build_embedder(config, tensors, f"checkpoint {weights}")
 
 
 def best_embedder(run_dir: Path) -> Embedder:
     """The embedder of a run's best committed generation, from its journal and weight bank.
 
     Raises:
-        AutofrError: the run has committed no generation, or its files are damaged.
+        AutofrError: the run has no whole checkpoint, or its files are damaged.
     """
-    from autofr.search.journal import Journal, load_bank
+    from autofr.search.journal import Journal  # the engine stands above this module; only run directories need it
+    from autofr.search.result import read_config
 
-    journal = Journal(run_dir)
-    if not journal.records:
-        raise AutofrError(f"run {run_dir} has committed no generation yet; resume it with --resume {run_dir}")
-    record = journal.best()
-    return bank_embedder(load_bank(journal.checkpoints / record.checkpoint), record.keys[record.winner], run_dir)
+    record, bank = Journal(run_dir).best_bank()
+    key = record.keys[record.winner]
+    config, tensors = inference_part(bank.entries[key].state, key, read_config(run_dir))
+    return build_embedder(config, tensors, f"run {run_dir}")
 
 
-def bank_embedder(bank: Any, key: str, run_dir: Path) -> Embedder:
-    """The embedder for one structural key of a weight bank.
+def inference_part(
+    state: dict[str, Tensor], key: str, run_config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What embedding needs of a member's state: the configuration and the tensors of its backbone.
 
     Args:
-        bank: a :class:`autofr.search.population.WeightBank`.
-        key: which of its entries.
-        run_dir: the run whose configuration says what the backbone was built with.
+        state: as :meth:`autofr.search.population.Member.state` gives it.
+        key: the backbone's name.
+        run_config: the run's resolved configuration.
     """
-    recipe = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))["recipe"]
-    config = {"backbone": key, "image_size": recipe["image_size"], "embedding_dim": recipe["embedding_dim"]}
-    state = bank.entries[key].state
+    sizes = {name: run_config["recipe"][name] for name in ("image_size", "embedding_dim")}
     tensors = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
-    return build_embedder(config, tensors, f"run {run_dir}")
+    return {"backbone": key, **sizes}, tensors
+
+
+def save_weights(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write ``model.safetensors`` and ``config.json`` to ``folder``, which appears whole.
+
+    A folder that is there already is replaced: first it is moved aside, then the new one takes its name.
+    """
+    temporary, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
+    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_durably(temporary / WEIGHTS, lambda path: save_file(whole, path))
+    write_json(temporary / CONFIG, config)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)

@@ -12,6 +12,9 @@ class AutofrError(Exception):
     The command line prints it and exits with status 2; Python callers catch it like any exception.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__("; ".join(line.strip() for line in message.splitlines() if line.strip()))
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> AutofrError:
     """The error for a ``name`` that is not in ``known``, offering the nearest names that are."""

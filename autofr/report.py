@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from autofr.exceptions import AutofrError
 from autofr.search.result import SearchResult
-from autofr.spaces import available_spaces, load_space
+from autofr.spaces import available_spaces
 
 
 def stored_arguments(run_dir: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def stored_arguments(run_dir: Path) -> dict[str, Any]:
     data = config["data"]
     return {
         "space": config["space"]["name"],
-        "data": None if data["source"] == "synthetic" else data["source"],
+        "data": data["source"],
         "landmarks": data["landmarks"],
         "validation_identities": data["validation_identities"],
         "policy": config["policy"],
@@ -58,12 +59,16 @@ def print_search(result: SearchResult) -> None:
     chosen.add_column("option")
     chosen.add_column("α", justify="right")
     for (dimension, option), p in zip(result.options, result.alpha[-1], strict=True):
-        best = result.best[dimension] == option
+        options = result.config["space"]["options"][dimension]
+        best = result.best[dimension] == option and (len(options) == 1 or p > 1 / len(options) + 1e-9)
         chosen.add_row(dimension, f"[bold]{escape(option)}  best[/]" if best else escape(option), f"{p:.3f}")
     console.print(chosen)
     console.print(table)
     for dimension, option in result.best.items():
-        console.print(f"best {dimension}: {option}", markup=False)
+        column = [k for k, (name, _) in enumerate(result.options) if name == dimension]
+        flat = len(column) > 1 and np.ptp(result.alpha[-1, column]) < 1e-9
+        told = "none: α is flat, the search has preferred nothing" if flat else option
+        console.print(f"best {dimension}: {told}", markup=False)
     console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
     command = sys.argv[0] if Path(sys.argv[0]).name == "autofr" else "autofr"  # as it was called, venv and all
     console.print(f"see it in MLflow: {command} ui {result.run_dir}", markup=False, soft_wrap=True)
@@ -104,12 +109,8 @@ def print_evaluation(report: dict[str, Any]) -> None:
 def print_spaces() -> None:
     """One line a space: name, the first line of its docstring, and where it comes from."""
     console = Console(highlight=False)
-    for name, origin in available_spaces().items():
-        try:
-            doc = (load_space(name).doc.splitlines() or ["(no docstring)"])[0]
-        except AutofrError as error:
-            doc = f"broken: {error}"
-        console.print(f"{name:20s} {doc} [{origin}]", markup=False, soft_wrap=True)
+    for name, (origin, line) in available_spaces().items():
+        console.print(f"{name:20s} {line} [{origin}]", markup=False, soft_wrap=True)
 
 
 def _share(value: float | None) -> str:

@@ -10,6 +10,7 @@ A space file defines one module-level ``space``::
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import runpy
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +46,10 @@ class Choice:
             raise AutofrError("a Choice has no options; give it at least one")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
-            raise AutofrError(f"a Choice has duplicate options: {', '.join(repeated)}; name each once")
+            raise AutofrError(
+                f"a Choice has duplicate options: {', '.join(repeated)}; name each once (a loss of your own lists its "
+                "parameters in settings())"
+            )
 
     def __len__(self) -> int:
         return len(self.options)
@@ -75,6 +79,7 @@ class SearchSpace:
             raise AutofrError("a SearchSpace needs a 'loss' dimension, e.g. loss=Choice(ArcFace(0.3), ArcFace(0.5))")
         self.dimensions: dict[str, Choice] = dict(dimensions)
         self.doc = ""
+        self.file: str | None = None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.dimensions)
@@ -121,7 +126,9 @@ def _from_file(path: Path) -> SearchSpace:
         raise AutofrError(f"space file {path}: {error}") from error
     except (Exception, SystemExit) as error:
         raise AutofrError(f"space file {path} raised {type(error).__name__}: {error}") from error
-    return _checked(namespace.get("space"), f"space file {path}", namespace.get("__doc__"))
+    space = _checked(namespace.get("space"), f"space file {path}", namespace.get("__doc__"))
+    space.file = str(path.resolve())
+    return space
 
 
 def load_space(name: str) -> SearchSpace:
@@ -150,8 +157,18 @@ def load_space(name: str) -> SearchSpace:
     return _checked(loaded, f"entry point '{name}'", loaded.__doc__ if isinstance(loaded, SearchSpace) else None)
 
 
-def available_spaces() -> dict[str, str]:
-    """Every space that :func:`load_space` finds by name, and where it comes from; the first finder wins."""
-    found = dict.fromkeys(_entry_points(), "entry point")
-    found |= dict.fromkeys(_space_files(_SHIPPED), "shipped")
-    return found | dict.fromkeys(_space_files(Path("search_spaces")), "./search_spaces")
+def available_spaces() -> dict[str, tuple[str, str]]:
+    """Every space that :func:`load_space` finds by name: where it comes from, and what its docstring's first line
+    says. Nothing is executed to find out. The first finder wins."""
+    found = {name: ("entry point", point.value) for name, point in _entry_points().items()}
+    for folder, origin in ((_SHIPPED, "shipped"), (Path("search_spaces"), "./search_spaces")):
+        found |= {name: (origin, _first_line(path)) for name, path in _space_files(folder).items()}
+    return found
+
+
+def _first_line(path: Path) -> str:
+    try:
+        doc = ast.get_docstring(ast.parse(path.read_bytes()))
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"broken: {error}"
+    return (doc or "(no docstring)").splitlines()[0]

@@ -1,7 +1,8 @@
 """MLflow, the only writer. A view of the journal: whatever is missing in MLflow is filled in from there.
 
 The parent run is the search; each member has a child run; each synced checkpoint is a LoggedModel. All of it happens
-on one thread of its own, so that training does not wait for a database.
+on one thread of its own, so that training does not wait for a database. That thread builds no network and draws no
+random number: torch's RNG belongs to training.
 """
 
 from __future__ import annotations
@@ -12,21 +13,27 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from autofr.embedder import Embedder, bank_embedder
+from torch import Tensor
+
+from autofr.embedder import Embedder, inference_part, save_weights
 from autofr.files import write_json
-from autofr.search.journal import Journal, Record, load_bank
-from autofr.search.population import WeightBank
-from autofr.search.result import SearchResult
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the engine stands above this module; it hands in its records
     from mlflow import MlflowClient
 
+    from autofr.search.journal import Journal, Record
+    from autofr.search.population import WeightBank
+    from autofr.search.result import SearchResult
+
 EXPERIMENT = "autofr"
+_HELD = 8
+"""Networks kept in memory for a store that is slow; of older ones only the metrics are logged later."""
+_Model: TypeAlias = tuple[dict[str, Any], dict[str, Tensor]]
 
 
 def tracking_uri(runs: Path) -> str:
@@ -47,26 +54,25 @@ class _Runs:
 class Tracker:
     """Writes one search to MLflow.
 
-    A failure is said once and stops neither the search nor later attempts.
+    A failure is said once and stops neither the search nor later attempts. A slow store does not pile up work: at most
+    one write waits for the one under way, and it writes all that is missing by then.
 
     Args:
         run_dir: the search's directory; ``mlflow.json`` in it remembers the MLflow runs for a resume.
         config: the resolved configuration.
         say: takes a line for the user.
         enabled: ``False`` makes every method do nothing.
-
-    Attributes:
-        seconds: time spent on the tracking thread.
-        waited: time that the search waited for it, all at the end.
     """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], say: Callable[[str], None], enabled: bool = True) -> None:
         self.run_dir, self.config, self.say, self.enabled = run_dir, config, say, enabled
         self.uri = tracking_uri(run_dir.parent)
-        self.seconds = self.waited = 0.0
         self._runs: _Runs | None = None
         self._failed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracking")
+        self._models: dict[int, _Model] = {}  # networks of recent generations, until MLflow has them
+        self._wanted: Callable[[], None] | None = None
+        self._waiting: Future[None] | None = None
 
     def sync(self, journal: Journal, bank: WeightBank) -> None:
         """Log every committed generation that MLflow does not have. Returns at once.
@@ -75,38 +81,48 @@ class Tracker:
             journal: the truth.
             bank: the weight bank as of its last record.
         """
-        records, latest = list(journal.records), dict(bank.entries)
-        self._submit(lambda: self._sync(records, journal.checkpoints, latest))
+        records = list(journal.records)
+        record = records[-1]
+        key = record.keys[record.winner]
+        self._models[record.generation] = inference_part(bank.entries[key].state, key, self.config)
+        logged = -1 if self._runs is None else self._runs.logged
+        recent = range(max(logged + 1, record.generation + 1 - _HELD), record.generation + 1)
+        held = self._models = {g: model for g, model in self._models.items() if g in recent}
+        self._wanted = lambda: self._sync(journal, records, held)
+        if self.enabled and (self._waiting is None or self._waiting.running() or self._waiting.done()):
+            self._waiting = self._thread.submit(self._guarded, self._sync_wanted)
 
     def finish(self, result: SearchResult, winner: Embedder, pictures: list[Path]) -> None:
         """Log pictures, the lineage and the winner, mark the runs finished, and wait until all is written."""
-        self._submit(lambda: self._finish(result, winner, pictures))
-        self.close()
-
-    def close(self) -> None:
-        """Wait for what was asked for so far."""
-        started = time.monotonic()
-        self._thread.shutdown()
-        self.waited += time.monotonic() - started
-
-    def _submit(self, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            started = time.monotonic()
-            try:
-                work()
-            except Exception as error:
-                if not self._failed:
-                    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    self.say(f"MLflow at {self.uri} failed ({first}); the search goes on, its journal is complete")
-                self._failed = True
-            self.seconds += time.monotonic() - started
-
         if self.enabled:
-            self._thread.submit(guarded)
+            self._thread.submit(self._guarded, lambda: self._finish(result, winner, pictures))
+        self._thread.shutdown()
+
+    def abandon(self, status: str) -> None:
+        """Mark the runs ``KILLED`` or ``FAILED``, and wait for what is under way, not for what is queued."""
+        if self.enabled and not self._failed:
+            self._thread.submit(self._guarded, lambda: self._terminate(status))
+        self._thread.shutdown(cancel_futures=self._failed)
+
+    def _sync_wanted(self) -> None:
+        if self._wanted is not None:
+            self._wanted()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            if not self._failed:
+                first = str(error).splitlines()[0] if str(error) else type(error).__name__
+                self.say(f"MLflow at {self.uri} failed ({first}); the search goes on, its journal is complete")
+            self._failed = True
 
     def _client(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # and its notices do not tear the progress bar
+        # A server that is down is found out in seconds, not in MLflow's minutes: the next generation tries again.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
 
         return MlflowClient(self.uri)
@@ -126,10 +142,10 @@ class Tracker:
         stored = json.loads(memory.read_text(encoding="utf-8"))
         try:
             run = client.get_run(stored["parent"])
+            for run_id in (stored["parent"], *stored["members"]):
+                client.update_run(run_id, "RUNNING")
         except MlflowException:  # another store, or deleted there: fill a new run from the journal
             return None
-        for run_id in (stored["parent"], *stored["members"]):
-            client.update_run(run_id, "RUNNING")
         return _Runs(**stored, logged=int(run.data.metrics.get("generation", -1)))
 
     def _created(self, client: MlflowClient) -> _Runs:
@@ -156,22 +172,22 @@ class Tracker:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         data = self.config["data"]
-        source = json.dumps({"uri": data["source"]})
+        source = json.dumps({"uri": data["source"] or "drawn faces"})
         profile = json.dumps({"images": data["images"], "identities": data["identities"]})
-        dataset = Dataset(Path(data["source"]).name, data["fingerprint"], "local", source, profile=profile)
+        dataset = Dataset(
+            Path(data["source"] or "synthetic").name, data["fingerprint"], "local", source, profile=profile
+        )
         client.log_inputs(parent, [DatasetInput(dataset, [InputTag("mlflow.data.context", "search")])])
 
-    def _sync(self, records: list[Record], checkpoints: Path, latest: dict[str, Any]) -> None:
+    def _sync(self, journal: Journal, records: list[Record], held: dict[int, _Model]) -> None:
         client = self._client()
         runs = self._opened(client)
         for record in records[runs.logged + 1 :]:
-            bank = WeightBank()
-            if record is records[-1]:
-                bank.entries = latest
-            elif (checkpoints / record.checkpoint).is_file():
-                bank = load_bank(checkpoints / record.checkpoint)
-            if bank.entries:  # a checkpoint that was cleaned up meanwhile leaves its metrics alone
-                self._log_checkpoint(client, runs, record, bank)
+            key, model = record.keys[record.winner], held.get(record.generation)
+            if model is None and (state := journal.winner_state(record)) is not None:
+                model = inference_part(state, key, self.config)
+            if model is not None:  # a checkpoint that was cleaned up long ago leaves its metrics alone
+                self._log_checkpoint(client, runs, record, model)
             self._log_metrics(client, runs, record)
             runs.logged = record.generation
 
@@ -198,22 +214,21 @@ class Tracker:
         # "generation" goes with the last write of a generation: a resume logs what comes after it.
         log(runs.parent, {**best, **alpha, "epoch": record.epoch, "generation": float(record.generation)})
 
-    def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, bank: WeightBank) -> None:
-        embedder = bank_embedder(bank, record.keys[record.winner], self.run_dir)
+    def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, model: _Model) -> None:
         choice = {dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()}
         name = f"gen-{record.generation:04d}-{self.run_dir.name}"
-        model = client.create_logged_model(
+        logged = client.create_logged_model(
             runs.experiment, re.sub(r"[/:.%\"']", "_", name), runs.parent, params=choice, model_type="embedder"
         )
         with tempfile.TemporaryDirectory() as folder:
-            embedder.save(Path(folder) / "checkpoint")
-            client.log_model_artifacts(model.model_id, str(Path(folder) / "checkpoint"))
+            save_weights(Path(folder) / "checkpoint", *model)
+            client.log_model_artifacts(logged.model_id, str(Path(folder) / "checkpoint"))
         for key, value in {**record.scores[record.winner], "reward": record.rewards[record.winner]}.items():
             if value is not None:
                 client.log_metric(
-                    runs.parent, f"checkpoint/{key}", value, step=record.generation, model_id=model.model_id
+                    runs.parent, f"checkpoint/{key}", value, step=record.generation, model_id=logged.model_id
                 )
-        client.finalize_logged_model(model.model_id, "READY")
+        client.finalize_logged_model(logged.model_id, "READY")
 
     def _finish(self, result: SearchResult, winner: Embedder, pictures: list[Path]) -> None:
         client = self._client()
@@ -227,8 +242,13 @@ class Tracker:
         client.set_tag(runs.parent, "mlflow.loggedArtifacts", json.dumps([{"path": "lineage.json", "type": "table"}]))
         if "winner" not in client.get_run(runs.parent).data.tags:  # a finished run that is resumed has it
             client.set_tag(runs.parent, "winner", self._log_winner(client, runs, winner))
-        for run_id in (*runs.members, runs.parent):
-            client.set_terminated(run_id)
+        self._terminate("FINISHED")
+
+    def _terminate(self, status: str) -> None:
+        if self._runs is not None:
+            client = self._client()
+            for run_id in (*self._runs.members, self._runs.parent):
+                client.set_terminated(run_id, status)
 
     def _log_winner(self, client: MlflowClient, runs: _Runs, winner: Embedder) -> str:
         """Save in MLflow's own flavour, and register by hand: ``mlflow.pytorch.log_model`` would need the process's

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from autofr import AutofrError, Choice, SearchSpace, load_space
 from autofr.losses import ArcFace
@@ -25,7 +26,10 @@ def test_where_spaces_are_looked_for_and_in_which_order(tmp_path: Path, monkeypa
     (tmp_path / "search_spaces" / "mine.py").write_text('"""My own."""\n' + GOOD.format("ArcFace(0.2), ArcFace(0.3)"))
     assert len(load_space("arcface_margins").dimensions["loss"]) == 1  # the local one wins
     assert load_space("mine").doc == "My own."
-    assert available_spaces() == {"arcface_margins": "./search_spaces", "mine": "./search_spaces"}
+    assert available_spaces() == {
+        "arcface_margins": ("./search_spaces", "(no docstring)"),
+        "mine": ("./search_spaces", "My own."),
+    }
     (tmp_path / "elsewhere.py").write_text(GOOD.format("ArcFace(0.4)"))
     assert load_space(str(tmp_path / "elsewhere.py")).dimensions["loss"].names == ("ArcFace(m=0.4)",)
 
@@ -39,7 +43,7 @@ def test_entry_points_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (info / "entry_points.txt").write_text("[autofr.search_spaces]\ntheirs = their_spaces:space\nbad = nowhere:space\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load_space("theirs").dimensions["loss"].names == ("ArcFace(m=0.15)",)
-    assert available_spaces()["theirs"] == "entry point"
+    assert available_spaces()["theirs"] == ("entry point", "their_spaces:space")
     with pytest.raises(AutofrError, match="entry point 'bad' raised ModuleNotFoundError"):
         load_space("bad")
 
@@ -91,3 +95,28 @@ def test_the_space_file_in_the_docs_runs(tmp_path: Path) -> None:
     space = load_space(str(tmp_path / "mine.py"))
     assert len(space.dimensions["loss"]) > 2
     assert space.doc
+
+
+def test_listing_spaces_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "train.py").write_text("raise SystemExit('executed')")
+    (tmp_path / "search_spaces" / "torn.py").write_text("def broken(")
+    found = available_spaces()
+    assert found["train"] == ("./search_spaces", "(no docstring)")
+    assert found["torn"][1].startswith("broken: ")
+
+
+def test_every_python_example_of_the_docs_that_defines_a_space_loads(tmp_path: Path) -> None:
+    root, examples = Path(__file__).parents[1], []
+    for page in ("README.md", "docs/spaces.md"):
+        examples += [block.split("```")[0] for block in (root / page).read_text().split("```python\n")[1:]]
+    spaces = [code for code in examples if "space = SearchSpace(" in code]
+    assert len(spaces) == 3
+    for number, code in enumerate(spaces):
+        (tmp_path / f"s{number}.py").write_text(code)
+        loss = load_space(str(tmp_path / f"s{number}.py")).dimensions["loss"].options[-1]
+        loss.s = 16.0
+        cosines = torch.tensor([[0.5, -0.2], [0.1, 0.3]], requires_grad=True)
+        loss(cosines, torch.tensor([0, 1])).backward()
+        assert cosines.grad.isfinite().all()

@@ -1,5 +1,7 @@
 """MLflow for real: a SQLite store, read back with MLflow's own client."""
 
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 
 import autofr
 from autofr import Choice, SearchSpace
+from autofr.backbones import create_backbone
 from autofr.data import Faces
 from autofr.losses import ArcFace
 from autofr.search import loop
@@ -133,6 +136,8 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
     with pytest.raises(KeyboardInterrupt):
         autofr.search(SPACE, tiny_faces, **{**settings, "tracking": True})
     monkeypatch.undo()
+    store = MlflowClient(tracking_uri(tmp_path))
+    assert {r.info.status for r in store.search_runs([tracked_experiment(store)])} == {"KILLED"}
 
     def dying(*args: Any, **kwargs: Any) -> None:
         if args[3] == 3:
@@ -166,6 +171,57 @@ def test_an_unreachable_store_is_told_and_stops_nothing(
     result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "tracking": True})
     assert len(result.records) == 4
     assert sum(f"MLflow at {uri} failed" in line for line in said) == 1
+
+
+def test_a_server_that_is_down_does_not_hold_the_search_up(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed port: MLflow's own retries would take minutes for each call, and the test's time limit."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "tracking": True})
+    assert len(result.records) == 4
+
+
+@pytest.mark.slow
+def test_tracking_changes_no_bit(tiny_faces: Faces, tiny: dict[str, Any], tracked: Path, tmp_path: Path) -> None:
+    plain = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "plain", **tiny)
+    assert [r.sha256 for r in plain.records] == [r.sha256 for r in autofr.SearchResult(tracked).records]
+
+
+def test_the_tracking_thread_builds_no_network(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Initial weights come from the RNG that training draws masks from at the same time."""
+    threads = set()
+    original = create_backbone
+
+    def spy(*args: Any) -> Any:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return original(*args)
+
+    for module in ("autofr.embedder", "autofr.search.population", "autofr.search.run"):
+        monkeypatch.setattr(f"{module}.create_backbone", spy)
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "tracking": True})
+    assert threads == {True}
+
+
+@pytest.mark.slow
+def test_a_run_deleted_in_mlflow_is_filled_in_anew(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**tiny, "tracking": True, "run_dir": tmp_path / "run"}
+    autofr.search(SPACE, tiny_faces, **settings)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(tmp_path))
+    for run in client.search_runs([tracked_experiment(client)]):
+        client.delete_run(run.info.run_id)
+    autofr.search(SPACE, tiny_faces, resume=True, **settings)
+    found = client.search_runs([tracked_experiment(client)])
+    parent = next(r for r in found if "mlflow.parentRunId" not in r.data.tags)
+    assert [m.step for m in client.get_metric_history(parent.info.run_id, "generation")] == [0, 1, 2, 3]
 
 
 def test_tracking_uri_honours_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def split_by_identity(faces: Faces, validation: int | None, seed: int) -> tuple[
     """
     counts = torch.bincount(faces.labels, minlength=len(faces.identities)).numpy()
     eligible = np.flatnonzero(counts >= 2)
-    count = max(2, min(200, len(counts) // 10)) if validation is None else validation
+    count = max(2, min(200, len(counts) // 10, len(eligible))) if validation is None else validation
     if count < 2 or len(eligible) < count:
         raise AutofrError(
             f"validation needs 2 identities or more with 2 images or more each; asked for {count}, "

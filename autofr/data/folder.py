@@ -98,6 +98,11 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
         notes.append(f"{alone} identities have one image: kept for training, not for validation")
     landmarks = None
     if by_name is not None:
+        if not any(name in by_name for name in names):
+            raise AutofrError(
+                f"landmarks file {scan.landmarks} names no image of {scan.folder}: it has "
+                f"'{next(iter(by_name), '(nothing)')}', the folder '{names[0]}'"
+            )
         landmarks, missing = _align(by_name, names, sizes[good], image_size)
         if missing:
             notes.append(f"{missing} of {len(names)} images have no landmarks: never masked")

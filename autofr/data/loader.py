@@ -40,13 +40,16 @@ class TrainingBatches:
         self.faces, self.seed, self.device = faces, seed, device
         self.batch_size = min(batch_size, len(faces))
         self.steps_per_epoch = len(faces) // self.batch_size
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         self.mask = RandomFaceMask(p=mask_prob).to(device) if mask_prob > 0 and faces.landmarks is not None else None
 
     def indices(self, step: int) -> Tensor:
         """Which images batch ``step`` holds, (B,) int64."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng(derive_seed(self.seed, "order", epoch)).permutation(len(self.faces))
-        return torch.from_numpy(order[place * self.batch_size : (place + 1) * self.batch_size])
+        if self._epoch != epoch:
+            rng = np.random.default_rng(derive_seed(self.seed, "order", epoch))
+            self._epoch, self._order = epoch, rng.permutation(len(self.faces))
+        return torch.from_numpy(self._order[place * self.batch_size : (place + 1) * self.batch_size])
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches ``first`` to ``last - 1``; the next one is read while the caller uses this one."""
@@ -64,7 +67,7 @@ class TrainingBatches:
 
     @torch.no_grad()
     def _prepare(self, step: int, indices: Tensor, pixels: Tensor) -> Batch:
-        images = pixels.to(self.device, non_blocking=True).float() / 255
+        images = pixels.to(self.device).float() / 255
         labels = self.faces.labels[indices].to(self.device)
         with seeded(self.seed, "augment", step):
             flipped = torch.rand(len(images), device=self.device) < 0.5

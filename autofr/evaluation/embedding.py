@@ -13,7 +13,8 @@ from autofr.data.loader import normalise
 from autofr.masks import RandomFaceMask
 from autofr.seeding import seeded
 
-_BATCH = 256
+BATCH = 256
+"""Images a forward pass."""
 
 
 @torch.no_grad()
@@ -32,7 +33,7 @@ def embed(backbone: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
     training = backbone.training
     backbone.eval()
     out = []
-    for chunk in torch.split(images, _BATCH):
+    for chunk in torch.split(images, BATCH):
         batch = chunk.to(device)
         if batch.dtype == torch.uint8:
             batch = normalise(batch.float() / 255)
@@ -49,26 +50,49 @@ def read_all(faces: Faces) -> Tensor:
     return faces.read(torch.arange(len(faces)))
 
 
-def masked_copies(faces: Faces, pixels: Tensor, seed: int, progress: Callable[[int], None] | None = None) -> Tensor:
-    """Every image with a mask rendered on it: (N, 3, S, S) uint8. A face without landmarks stays bare.
+def masked_copies(landmarks: Tensor, pixels: Tensor, seed: int, first: int = 0) -> Tensor:
+    """Every image with a mask rendered on it: (N, 3, S, S) uint8. A face with NaN landmarks stays bare.
 
-    Each image's mask follows from ``seed`` and its place alone, so that two models meet the same masks.
+    Each image's mask follows from ``seed`` and its place in the set alone, so that two models meet the same masks.
 
     Args:
-        faces: the set, with landmarks.
-        pixels: its images, as :func:`read_all` gives them.
+        landmarks: (N, 68, 2) pixels.
+        pixels: (N, 3, S, S) uint8.
         seed: decides the masks.
-        progress: called with the number of images done since the last call.
+        first: place of the first of these images in the set, a multiple of 256.
     """
-    if faces.landmarks is None:
-        raise ValueError("masks need landmarks")
     mask = RandomFaceMask(p=1.0)
     out = []
-    for number, (chunk, landmarks) in enumerate(
-        zip(torch.split(pixels, _BATCH), torch.split(faces.landmarks, _BATCH), strict=True)
-    ):
-        with seeded(seed, "evaluation masks", number):
-            out.append((mask(chunk.float() / 255, landmarks) * 255).round().to(torch.uint8))
-        if progress is not None:
-            progress(len(chunk))
+    for place in range(0, len(pixels), BATCH):
+        chunk = slice(place, place + BATCH)
+        with seeded(seed, "evaluation masks", (first + place) // BATCH):
+            out.append((mask(pixels[chunk].float() / 255, landmarks[chunk]) * 255).round().to(torch.uint8))
     return torch.cat(out)
+
+
+def embed_faces(
+    backbone: nn.Module, faces: Faces, seed: int, flip: bool, progress: Callable[[int], None]
+) -> tuple[Tensor, Tensor | None]:
+    """Embeddings of a whole set as it is and masked, read bit by bit: memory holds embeddings, not images.
+
+    Args:
+        backbone: as for :func:`embed`.
+        faces: the set; without landmarks nothing is masked.
+        seed: decides the masks.
+        flip: as for :func:`embed`.
+        progress: called with the number of images done since the last call.
+
+    Returns:
+        (N, D) float32 on the CPU for the plain images; the same for the masked ones, or ``None``.
+    """
+    plain: list[Tensor] = []
+    masked: list[Tensor] = []
+    for first in range(0, len(faces), BATCH):
+        wanted = torch.arange(first, min(first + BATCH, len(faces)))
+        pixels = faces.read(wanted)
+        plain.append(embed(backbone, pixels, flip).cpu())
+        if faces.landmarks is not None:
+            masks = masked_copies(faces.landmarks[wanted], pixels, seed, first)
+            masked.append(embed(backbone, masks, flip).cpu())
+        progress(len(wanted))
+    return torch.cat(plain), torch.cat(masked) if masked else None

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from autofr.data import Faces, load_folder, scan_folder
+from autofr.device import pick_device
 from autofr.embedder import load_embedder
-from autofr.evaluation.embedding import embed, masked_copies, read_all
+from autofr.evaluation.embedding import embed_faces
 from autofr.evaluation.errors import all_pairs_fnmr, fnmr_at_fmr
 from autofr.evaluation.protocols.pairs import Pairs, fold_accuracies, read_pairs
+from autofr.exceptions import AutofrError
 from autofr.progress import Display
 
 FMRS = (1e-2, 1e-3)
@@ -51,22 +53,16 @@ def evaluate(
     Raises:
         AutofrError: bad input.
     """
-    from autofr.search.run import pick_device
-
+    if seed < 0:
+        raise AutofrError(f"a seed is 0 or more, got {seed}")
     display = Display(progress)
     embedder = load_embedder(model, pick_device(device))
     scan = scan_folder(data, landmarks)
     with display.bar("reading faces", len(scan)) as advance:
         faces = load_folder(scan, embedder.config["image_size"], advance)
     protocol = read_pairs(Path(pairs), faces.names) if pairs is not None else None
-    pixels = read_all(faces)
-    with display.bar("embedding", 1 + (faces.landmarks is not None)) as advance:
-        plain = embed(embedder.backbone, pixels, flip).cpu()
-        advance(1)
-        masked: Tensor | None = None
-        if faces.landmarks is not None:
-            masked = embed(embedder.backbone, masked_copies(faces, pixels, seed), flip).cpu()
-            advance(1)
+    with display.bar("embedding", len(faces)) as advance:
+        plain, masked = embed_faces(embedder.backbone, faces, seed, flip, advance)
     return {
         "standard": _score(faces, protocol, plain, None),
         "masked": None if masked is None else _score(faces, protocol, plain, masked),

@@ -53,8 +53,10 @@ class Validation:
     """
 
     def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device) -> None:
-        same = int(torch.bincount(faces.labels).square().sum())
-        impostors = (len(faces) ** 2 - same) // 2
+        counted = faces.labels
+        if faces.landmarks is not None:
+            counted = counted[faces.landmarks.isfinite().flatten(1).all(1)]
+        impostors = (len(counted) ** 2 - int(torch.bincount(counted).square().sum())) // 2
         if impostors_allowed(fmr, impostors) < 1:
             raise AutofrError(
                 f"{len(faces.identities)} validation identities give {impostors} impostor pairs; an FMR of {fmr:g} "
@@ -63,7 +65,11 @@ class Validation:
         self.faces, self.fmr, self.device = faces, fmr, device
         self.labels = faces.labels.to(device)
         self.plain = read_all(faces)
-        self.masked = None if faces.landmarks is None else masked_copies(faces, self.plain, seed)
+        self.masked = None
+        if faces.landmarks is not None:
+            self.masked = masked_copies(faces.landmarks, self.plain, seed)
+            # A face without landmarks stays bare, and would pass for an easy masked one.
+            self.maskable = faces.landmarks.isfinite().flatten(1).all(1).to(device)
 
     def score(self, backbone: nn.Module) -> Scores:
         """FNMR over all pairs of the validation images."""
@@ -72,4 +78,5 @@ class Validation:
         if self.masked is None:
             return Scores(sfr, None)
         probes = embed(backbone, self.masked)
-        return Scores(sfr, all_pairs_fnmr(gallery, self.labels, [self.fmr], probes)[self.fmr])
+        seen = self.maskable
+        return Scores(sfr, all_pairs_fnmr(gallery[seen], self.labels[seen], [self.fmr], probes[seen])[self.fmr])

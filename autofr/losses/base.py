@@ -14,8 +14,8 @@ class MarginLoss(nn.Module):
     touching them. A subclass gives :meth:`target` and, if it needs more than the target, :meth:`forward`.
 
     Args:
-        s: scale of the logits (the field's ``s``), above 0. ``None`` leaves it to the run's recipe, which scales it
-            with the number of identities.
+        s: scale of the logits (the field's ``s``), above 0. ``None`` leaves it to the run's recipe, which has a
+            smaller one for small sets.
 
     Attributes:
         ramp: share of the margin in force, 0 to 1. The trainer raises it over the first epochs: a full margin on
@@ -46,13 +46,14 @@ class MarginLoss(nn.Module):
         if self.s is None:
             raise ValueError(f"{self} has no scale: give s=..., or let a recipe set it")
         index = labels.unsqueeze(1)
-        margined = self.target(cosines.gather(1, index))
-        return F.cross_entropy(self.s * cosines.scatter(1, index, margined), labels)
+        margined = self.target(cosines.gather(1, index).squeeze(1))
+        return F.cross_entropy(self.s * cosines.scatter(1, index, margined.unsqueeze(1)), labels)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self._settings())})"
+        return f"{type(self).__name__}({', '.join(self.settings())})"
 
-    def _settings(self) -> list[str]:
+    def settings(self) -> list[str]:
+        """What tells this loss from another of its class, as ``name=value``: its name in tables is made of it."""
         return [] if self.s is None else [f"s={self.s:g}"]
 
 
@@ -68,8 +69,8 @@ class AdditiveMarginLoss(MarginLoss):
         super().__init__(s)
         self.m = m
 
-    def _settings(self) -> list[str]:
-        return [f"m={self.m:g}", *super()._settings()]
+    def settings(self) -> list[str]:
+        return [f"m={self.m:g}", *super().settings()]
 
 
 def sine(cosine: Tensor) -> Tensor:

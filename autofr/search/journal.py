@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from autofr.exceptions import AutofrError
 from autofr.files import sha256, sync_folder, write_durably
-from autofr.search.population import Entry, WeightBank
+from autofr.search.population import Entry, State, WeightBank
 from autofr.spaces import Assignment
 
 
@@ -109,7 +109,18 @@ class Journal:
 
     def best(self) -> Record:
         """The generation whose winner has the highest reward; the earliest of equals."""
-        return max(self.records, key=lambda r: (_value(r.rewards[r.winner]), -r.generation))
+        return max(self.records, key=_by_reward)
+
+    def best_bank(self) -> tuple[Record, WeightBank]:
+        """The best generation whose checkpoint is whole, and its weights.
+
+        Raises:
+            AutofrError: no generation is committed, or no checkpoint of one is whole.
+        """
+        for record in sorted(self.records, key=_by_reward, reverse=True):
+            if self._whole(record):
+                return record, load_bank(self.checkpoints / record.checkpoint)
+        raise AutofrError(f"run {self.run_dir} has no whole checkpoint; go on with --resume {self.run_dir}")
 
     def commit(self, record: Record, bank: WeightBank) -> Record:
         """Make a generation count: checkpoint, then record, then clean-up, each durable before the next."""
@@ -129,6 +140,8 @@ class Journal:
 
     def _clean_up(self) -> None:
         kept = {r.checkpoint for r in self.records[-2:]} | {self.best().checkpoint}
+        if len(self.records) > 1:  # should the newest be damaged, the best of the others is the best
+            kept.add(max(self.records[:-1], key=_by_reward).checkpoint)
         for file in self.checkpoints.iterdir():
             if file.name not in kept:
                 file.unlink()
@@ -153,13 +166,20 @@ class Journal:
                 write_durably(self.path, lambda temporary: _write(temporary, lines))
         return load_bank(self.checkpoints / records[-1].checkpoint) if records else WeightBank()
 
+    def winner_state(self, record: Record) -> State | None:
+        """The winner's state of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
+        if not self._whole(record):
+            return None
+        return load_bank(self.checkpoints / record.checkpoint).entries[record.keys[record.winner]].state
+
     def _whole(self, record: Record) -> bool:
         file = self.checkpoints / record.checkpoint
         return file.is_file() and sha256(file) == record.sha256
 
 
-def _value(reward: float | None) -> float:
-    return -math.inf if reward is None else reward
+def _by_reward(record: Record) -> tuple[float, int]:
+    reward = record.rewards[record.winner]
+    return (-math.inf if reward is None else reward), -record.generation
 
 
 def _write(path: Path, text: str) -> None:

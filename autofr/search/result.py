@@ -31,14 +31,13 @@ class SearchResult:
 
     run_dir: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run_dir", Path(self.run_dir))
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The run's resolved configuration."""
-        path = self.run_dir / "config.json"
-        if not path.is_file():
-            raise AutofrError(f"{self.run_dir} is no run directory: it has no config.json")
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return loaded
+        return read_config(self.run_dir)
 
     @cached_property
     def records(self) -> list[Record]:
@@ -84,7 +83,7 @@ class SearchResult:
     @property
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
         """``sfr`` and ``mfr`` on the validation identities, of the initial weights and of :attr:`checkpoint`."""
-        best = max(self.records, key=lambda r: (_reward(r), -r.generation))
+        best = Journal(self.run_dir).best()
         return self.records[0].before or {}, best.scores[best.winner]
 
     @property
@@ -110,6 +109,19 @@ class SearchResult:
         }
 
 
-def _reward(record: Record) -> float:
-    reward = record.rewards[record.winner]
-    return -np.inf if reward is None else reward
+def read_config(run_dir: Path) -> dict[str, Any]:
+    """The resolved configuration of the run in ``run_dir``.
+
+    Raises:
+        AutofrError: there is none, or it is damaged.
+    """
+    path = run_dir / "config.json"
+    if not path.is_file():
+        raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AutofrError(f"{path} is damaged: {error}") from error
+    if not isinstance(loaded, dict) or not {"space", "data", "recipe", "policy"} <= loaded.keys():
+        raise AutofrError(f"{path} is no configuration of a run; give the run directory itself")
+    return loaded

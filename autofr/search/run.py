@@ -14,7 +14,8 @@ from autofr.backbones import create_backbone
 from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
 from autofr.data.folder import FolderScan
 from autofr.data.loader import TrainingBatches
-from autofr.embedder import Embedder, best_embedder
+from autofr.device import pick_device
+from autofr.embedder import best_embedder
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
@@ -24,7 +25,7 @@ from autofr.search.journal import Journal
 from autofr.search.loop import Run, search_loop
 from autofr.search.policies import create_policy
 from autofr.search.population import Population
-from autofr.search.result import SearchResult
+from autofr.search.result import SearchResult, read_config
 from autofr.spaces import Choice, SearchSpace, load_space
 from autofr.tracking import Tracker, flatten
 from autofr.training.recipe import Recipe, Timetable
@@ -34,7 +35,7 @@ SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, SYNTHETIC_SIZE = 160, 14, 48
 
 
 def search(
-    space: SearchSpace | str,
+    space: SearchSpace | str | Path,
     data: str | Path | Faces | None = None,
     *,
     landmarks: str | Path | None = None,
@@ -76,6 +77,7 @@ def search(
     Raises:
         AutofrError: bad input; nothing has been written then.
     """
+    space = str(space) if isinstance(space, Path) else space
     if population < 2:
         raise AutofrError(f"a population needs 2 members or more to compare, got {population}")
     name = Path(space).stem if isinstance(space, str) else "search"
@@ -95,6 +97,9 @@ def train(loss: MarginLoss, data: str | Path | Faces | None = None, **settings: 
         data: as for :func:`search`.
         settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
     """
+    taken = sorted({"space", "policy", "population"} & settings.keys())
+    if taken:
+        raise AutofrError(f"train sets {', '.join(taken)} itself; use search to choose them")
     progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
     resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -114,7 +119,9 @@ def _run(
     for option in space.dimensions["loss"].options:
         if not isinstance(option, MarginLoss):
             raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a MarginLoss of autofr.losses")
-    policy = create_policy(call["policy"], space, call["seed"])
+    if call["seed"] < 0:
+        raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
+    create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
     source = _scan(call["data"], call["landmarks"])
     count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
@@ -125,39 +132,42 @@ def _run(
         raise AutofrError(f"{call['data']} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
     faces = _load(source, recipe.image_size, call["seed"], display)
     training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
-    config = _config(space, call, recipe, faces, len(validation.identities))
+    config = _config(space, call, recipe, device, faces, len(validation.identities))
     scoring = Validation(validation, recipe.fmr, call["seed"], device)
     if resume:
         _refuse_other_settings(run_dir, config)
     for note in faces.notes:
         display.say(note)
 
+    batches = TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device)
+    timetable = Timetable(recipe, batches.steps_per_epoch)
     run = Run(
-        policy=policy,
+        policy=create_policy(call["policy"], space, call["seed"], timetable.ramped_generations),
         population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
-        batches=TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device),
+        batches=batches,
         validation=scoring,
         **_opened(run_dir, config, resume, display),
-        timetable=Timetable(recipe, max(1, len(training) // min(recipe.batch_size, len(training)))),
+        timetable=timetable,
         tracker=Tracker(run_dir, config, display.say, tracking),
         display=display,
         seed=call["seed"],
     )
     if run.journal.records:
-        policy.load(run.journal.records[-1].policy)
+        run.policy.load(run.journal.records[-1].policy)
         display.say(f"resuming {run_dir} at generation {run.journal.next_generation + 1}")
     try:
         search_loop(run)
         return _write_down(run, run_dir, training)
-    except KeyboardInterrupt:
-        display.say(f"interrupted; go on with: autofr search --resume {run_dir}")
+    except BaseException as error:
+        run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        if isinstance(error, KeyboardInterrupt):
+            display.say(f"interrupted; go on with: autofr search --resume {run_dir}")
         raise
-    finally:
-        run.tracker.close()
 
 
 def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Display) -> dict[str, Any]:
     if not resume:
+        json.dumps(config, allow_nan=False)  # before there is a directory
         run_dir.mkdir(parents=True)
         write_json(run_dir / "config.json", config)
     journal = Journal(run_dir)
@@ -171,8 +181,9 @@ def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
     from autofr.evaluation.plots import mask_sheet, plot_alpha, plot_lineage
 
     result = SearchResult(run_dir)
-    winner: Embedder = best_embedder(run_dir)
+    winner = best_embedder(run_dir)
     winner.save(result.checkpoint)
+    run.display.say("writing pictures and the best network")
     pictures = [run_dir / "alpha.png", run_dir / "lineage.png", run_dir / "report.json"]
     plot_alpha(result.alpha, result.options, pictures[0])
     plot_lineage(result.lineage, list(run.population.space), pictures[1])
@@ -183,25 +194,6 @@ def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
     run.tracker.sync(run.journal, run.bank)
     run.tracker.finish(result, winner, pictures)
     return result
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        AutofrError: it is not here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise AutofrError(f"unknown device '{name}'; take auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise AutofrError(f"device '{name}' is not supported; take auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise AutofrError(f"no CUDA device for '{name}': torch sees {torch.cuda.device_count()}; take --device cpu")
-    return device
 
 
 def _scan(data: str | Path | Faces | None, landmarks: str | Path | None) -> FolderScan | Faces | None:
@@ -239,15 +231,19 @@ def _recipe(call: dict[str, Any], images: int) -> Recipe:
     return Recipe.for_images(images, **given)
 
 
-def _config(space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Faces, validation: int) -> dict[str, Any]:
-    name = call["space"] if isinstance(call["space"], str) else None
-    if name is not None and name.endswith(".py"):
-        name = str(Path(name).resolve())  # a resume may start from another folder
+def _config(
+    space: SearchSpace, call: dict[str, Any], recipe: Recipe, device: torch.device, faces: Faces, validation: int
+) -> dict[str, Any]:
+    built_in = call["data"] is None
     return {
         "version": autofr.__version__,
-        "space": {"name": name, "options": space.names()},
+        # A file is named by its full path: a resume may start from another folder.
+        "space": {
+            "name": space.file or call["space"] if isinstance(call["space"], str) else None,
+            "options": space.names(),
+        },
         "data": {
-            "source": faces.source if faces.source == "synthetic" else str(Path(faces.source).resolve()),
+            "source": None if built_in else str(Path(faces.source).resolve()),
             "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
             "images": len(faces),
             "identities": len(faces.identities),
@@ -255,17 +251,17 @@ def _config(space: SearchSpace, call: dict[str, Any], recipe: Recipe, faces: Fac
             "fingerprint": faces.fingerprint(),
         },
         "policy": call["policy"],
-        "population": call["population"],
-        "seed": call["seed"],
-        "device": call["device"],
+        "population": int(call["population"]),
+        "seed": int(call["seed"]),
+        "device": str(device),
         "recipe": recipe.to_json(),
     }
 
 
 def _refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
-    stored = flatten(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
-    now = flatten(config)
-    skipped = {"version", "space.name"}
+    stored, now = flatten(read_config(run_dir)), flatten(config)
+    # Data and space may have moved: the fingerprint and the options say whether they are the same.
+    skipped = {"version", "space.name", "data.source", "data.landmarks"}
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
         listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)

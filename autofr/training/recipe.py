@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autofr.exceptions import AutofrError
@@ -70,10 +70,13 @@ class Recipe:
         Raises:
             AutofrError: one does not; it is named.
         """
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise AutofrError(f"{name.replace('_', '-')} must be a finite number, got {value}")
         positive = ("image_size", "embedding_dim", "epochs", "segment", "batch_size", "lr", "clip", "scale")
         for name in positive:
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if not value > 0:
                 raise AutofrError(f"{name.replace('_', '-')} must be above 0, got {value}")
         if self.batch_size < 2:
             raise AutofrError("batch-size must be 2 or more: BatchNorm needs it")
@@ -91,11 +94,6 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every setting by name."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Recipe:
-        """A recipe from :meth:`to_json`."""
-        return cls(**{f.name: stored[f.name] for f in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,12 @@ class Timetable:
     def generations(self) -> int:
         """Generations of the whole run; the last one may be shorter."""
         return math.ceil(self.total / self.segment)
+
+    @property
+    def ramped_generations(self) -> int:
+        """Generations at the start that are not trained at full margin throughout."""
+        steps = min(self.recipe.warmup * self.steps_per_epoch, self.total / 2)
+        return math.ceil(steps / self.segment)
 
     def steps_of(self, generation: int) -> tuple[int, int]:
         """First step of ``generation``, and the one after its last."""

@@ -24,6 +24,11 @@ def test_the_seed_decides_the_split() -> None:
     assert one == same != other
 
 
+def test_the_default_takes_what_there_is() -> None:
+    few = FACES.subset(torch.cat([torch.arange(0, 9), torch.arange(9, 36, 3)]))
+    assert len(split_by_identity(few, None, 0)[1].identities) == 2
+
+
 def test_identities_with_one_image_train_only() -> None:
     alone = FACES.subset(torch.cat([torch.arange(0, 27), torch.tensor([27, 30, 33])]))
     for seed in range(10):

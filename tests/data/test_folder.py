@@ -89,6 +89,15 @@ def test_images_without_landmarks_are_told(folder: Path) -> None:
     assert any("2 of 32 images have no landmarks" in note for note in faces.notes)
 
 
+def test_landmarks_that_name_none_of_the_images_are_refused(folder: Path) -> None:
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as archive:
+        names, landmarks = archive["names"], archive["landmarks"]
+    np.savez(path, names=np.char.add("faces/", names), landmarks=landmarks)
+    with pytest.raises(AutofrError, match=r"names no image .*'faces/person_0000/000.png', the folder 'person_0000"):
+        load_folder(scan_folder(folder), 48)
+
+
 def test_named_landmarks_must_exist(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(AutofrError, match="no landmarks file"):
         scan_folder(folder, tmp_path / "other.npz")

@@ -1,11 +1,14 @@
 import math
+from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from autofr import AutofrError
 from autofr.data import synthetic_faces
-from autofr.evaluation.embedding import embed, masked_copies, read_all
-from autofr.evaluation.errors import fnmr_at_fmr
+from autofr.evaluation.embedding import embed, embed_faces, masked_copies, read_all
+from autofr.evaluation.errors import all_pairs_fnmr, fnmr_at_fmr
 from autofr.evaluation.validation import Scores, Validation
 
 FACES = synthetic_faces(8, 4, 32)
@@ -32,7 +35,7 @@ def test_reward_weighs_masked_errors_three_to_one() -> None:
 
 def test_scores_plain_pairs_and_masked_against_plain_ones() -> None:
     pixels, labels = read_all(FACES), FACES.labels
-    plain, masked = embed(Pixels(), pixels), embed(Pixels(), masked_copies(FACES, pixels, 0))
+    plain, masked = embed(Pixels(), pixels), embed(Pixels(), masked_copies(FACES.landmarks, pixels, 0))
     scores = Validation(FACES, 0.2, 0, CPU).score(Pixels())
     different = labels[:, None] != labels[None]
     other = ~torch.eye(len(labels), dtype=torch.bool)
@@ -48,8 +51,6 @@ def test_scores_are_the_same_every_time() -> None:
 
 
 def test_faces_without_landmarks_are_scored_unmasked() -> None:
-    from dataclasses import replace
-
     scores = Validation(replace(FACES, landmarks=None), 0.05, 0, CPU).score(Pixels())
     assert scores.mfr is None
     assert scores.reward == -scores.sfr
@@ -61,7 +62,7 @@ def test_a_diverged_network_scores_nan() -> None:
 
 def test_masked_copies_depend_on_the_seed_alone() -> None:
     pixels = read_all(FACES)
-    one, same, other = (masked_copies(FACES, pixels, seed) for seed in (0, 0, 1))
+    one, same, other = (masked_copies(FACES.landmarks, pixels, seed) for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert (one != pixels).flatten(1).any(1).all()
@@ -79,3 +80,29 @@ def test_embed_normalises_flips_and_restores_the_mode() -> None:
     torch.testing.assert_close(
         embed(net, pixels, flip=True), nn.functional.normalize(by_hand + mirrored), atol=1e-5, rtol=1e-5
     )
+
+
+def test_a_face_without_landmarks_does_not_count_as_masked() -> None:
+    landmarks = FACES.landmarks.clone()
+    landmarks[5] = math.nan
+    scores = Validation(replace(FACES, landmarks=landmarks), 0.2, 0, CPU).score(Pixels())
+    kept = torch.tensor([i for i in range(len(FACES)) if i != 5])
+    pixels = read_all(FACES)
+    masked = masked_copies(landmarks, pixels, 0)[kept]
+    expected = all_pairs_fnmr(embed(Pixels(), pixels)[kept], FACES.labels[kept], [0.2], embed(Pixels(), masked))[0.2]
+    assert scores.mfr == expected
+
+
+def test_a_set_embedded_in_chunks_is_embedded_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autofr.evaluation.embedding.BATCH", 8)
+    done: list[int] = []
+    plain, masked = embed_faces(Pixels(), FACES, 3, False, done.append)
+    pixels = read_all(FACES)
+    torch.testing.assert_close(plain, embed(Pixels(), pixels))
+    torch.testing.assert_close(masked, embed(Pixels(), masked_copies(FACES.landmarks, pixels, 3)))
+    assert sum(done) == len(FACES)
+
+
+def test_too_few_impostor_pairs_are_told() -> None:
+    with pytest.raises(AutofrError, match="raise --fmr or --validation-identities"):
+        Validation(FACES, 1e-3, 0, CPU)

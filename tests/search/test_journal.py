@@ -58,6 +58,21 @@ def test_keeps_two_generations_and_the_best(tmp_path: Path) -> None:
     assert journal.best().generation == 1
 
 
+def test_the_best_survives_when_a_better_newest_is_damaged(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.9, -0.3, -0.5, -0.4, -0.2])
+    (tmp_path / "checkpoints" / "gen-0004.safetensors").write_bytes(b"damaged")
+    journal = Journal(tmp_path)
+    assert journal.best_bank()[0].generation == 1
+    journal.recover()
+    assert journal.best().generation == 1
+    best = journal.best_bank()[1]
+    assert torch.equal(best.entries["a"].state["backbone.w"], torch.full((2, 3), 1.0))
+    for file in journal.checkpoints.iterdir():
+        file.write_bytes(b"damaged")
+    with pytest.raises(AutofrError, match="no whole checkpoint"):
+        journal.best_bank()
+
+
 def test_of_equal_generations_the_earliest_is_best(tmp_path: Path) -> None:
     assert filled(tmp_path, [-0.5, -0.3, -0.3]).best().generation == 1
 

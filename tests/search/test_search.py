@@ -242,6 +242,8 @@ def test_random_policy_leaves_alpha_equal(tiny_faces: Faces, tiny: dict[str, Any
         ({"learning_rate": 1.0}, "unknown setting learning_rate"),
         ({"landmarks": "x.npz"}, "goes with --data"),
         ({"resume": True}, "nothing to resume"),
+        ({"seed": -1}, "a seed is 0 or more"),
+        ({"warmup": float("inf")}, "warmup must be a finite number"),
         ({"space": "arcface_margin"}, "unknown space 'arcface_margin'; did you mean arcface_margins"),
         ({"space": SearchSpace(loss=Choice("ArcFace"))}, "not a MarginLoss"),
     ],
@@ -253,6 +255,20 @@ def test_bad_input_is_told_before_anything_is_written(
     with pytest.raises(AutofrError, match=message):
         autofr.search(**settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_train_chooses_its_own_policy(tiny_faces: Faces) -> None:
+    with pytest.raises(AutofrError, match="train sets policy, population itself"):
+        autofr.train(ArcFace(0.3), tiny_faces, policy="lfs", population=3)
+
+
+def test_a_damaged_configuration_is_told(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(AutofrError, match="is damaged"):
+        autofr.search(SPACE, tiny_faces, run_dir=tmp_path, resume=True, **tiny)
+    (tmp_path / "config.json").write_text('{"backbone": "ir_mini"}')
+    with pytest.raises(AutofrError, match="no configuration of a run"):
+        autofr.search(SPACE, tiny_faces, run_dir=tmp_path, resume=True, **tiny)
 
 
 def test_an_existing_run_directory_needs_resume(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:

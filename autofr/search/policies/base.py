@@ -72,12 +72,14 @@ class CategoricalPolicy:
 
 
 def worst_for_nan(rewards: Sequence[float]) -> Floats:
-    """Rewards as an array in which a non-finite entry (a diverged member) is the worst finite one.
+    """Rewards as an array in which a non-finite entry (a diverged member) is worse than the worst finite one.
 
-    With nothing finite, zeros: the generation says nothing.
+    It lies below by the spread of the finite rewards, or by 1 (the range of an FNMR) if they have none, so that a
+    diverged member is told from a poor one also when a single member survived. With nothing finite, zeros: the
+    generation says nothing.
     """
     values = np.asarray(rewards, dtype=np.float64)
     finite = np.isfinite(values)
     if not finite.any():
         return np.zeros_like(values)
-    return np.where(finite, values, values[finite].min())
+    return np.where(finite, values, values[finite].min() - (np.ptp(values[finite]) or 1.0))

@@ -75,6 +75,13 @@ def test_lfs_keeps_its_floor_under_the_hardest_pressure() -> None:
     assert policy.alpha()["loss"].min() >= 0.03 * (1 - 1e-9)
 
 
+def test_an_option_that_always_diverges_is_left() -> None:
+    policy = LFS(SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2))), warmup=0)
+    for _ in range(30):
+        policy.tell([{"loss": 0}, {"loss": 1}], [-0.5, float("nan")])
+    assert policy.alpha()["loss"][1] < 0.1
+
+
 def test_fixed_refuses_several_options() -> None:
     with pytest.raises(AutofrError, match="trains one option"):
         Fixed(MARGINS)
@@ -86,5 +93,6 @@ def test_an_unknown_policy_is_told_the_near_ones() -> None:
 
 
 def test_diverged_members_count_as_the_worst() -> None:
-    assert worst_for_nan([-0.2, float("nan"), -0.7]).tolist() == [-0.2, -0.7, -0.7]
+    assert worst_for_nan([-0.25, float("nan"), -0.75]).tolist() == [-0.25, -1.25, -0.75]
+    assert worst_for_nan([float("nan"), -0.5]).tolist() == [-1.5, -0.5]
     assert worst_for_nan([float("nan"), float("inf")]).tolist() == [0.0, 0.0]

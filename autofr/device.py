@@ -1,0 +1,26 @@
+"""Which device to run on."""
+
+from __future__ import annotations
+
+import torch
+
+from autofr.exceptions import AutofrError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        AutofrError: it is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise AutofrError(f"unknown device '{name}'; take auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise AutofrError(f"device '{name}' is not supported; take auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise AutofrError(f"no CUDA device for '{name}': torch sees {torch.cuda.device_count()}; take --device cpu")
+    return device
