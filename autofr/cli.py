@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from autofr import AutofrError, __version__
 
@@ -28,10 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all of autofr does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"autofr: error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="autofr", description="AutoML for face recognition that searches while it trains once."
-    )
+    parser = _Parser(prog="autofr", description="AutoML for face recognition that searches while it trains once.")
     parser.add_argument("--version", action="version", version=f"autofr {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_search(commands)

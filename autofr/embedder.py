@@ -62,7 +62,7 @@ def build_embedder(config: dict[str, Any], tensors: dict[str, Tensor], where: st
         backbone.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AutofrError(f"{where}: weights and configuration do not fit: {str(error).splitlines()[0]}") from error
-    return Embedder(backbone, config).eval()
+    return Embedder(backbone, config).eval().requires_grad_(False)
 
 
 def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:

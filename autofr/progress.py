@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console
@@ -45,9 +47,16 @@ class Display:
         """One line on a committed generation: its winner's choices and scores, and where α stands."""
         score, won = record.scores[record.winner], space.describe(record.assignments[record.winner])
         top = {n: max(range(len(p)), key=p.__getitem__) for n, p in record.alpha.items()}
-        leaders = ", ".join(f"{space.dimensions[n].names[i]} {record.alpha[n][i]:.2f}" for n, i in top.items())
+        flat = all(max(p) - min(p) < 1e-9 for p in record.alpha.values())
+        named = ", ".join(f"{space.dimensions[n].names[i]} {record.alpha[n][i]:.2f}" for n, i in top.items())
+        leaders = "α still equal" if flat else f"highest α {named}"
         mfr = "" if score["mfr"] is None else f"  MFR {score['mfr']:.3f}"
         self.say(
             f"generation {record.generation + 1:3d}  epoch {record.epoch:5.2f}  "
-            f"SFR {score['sfr']:.3f}{mfr}  winner {', '.join(won.values())}  highest α {leaders}"
+            f"SFR {score['sfr']:.3f}{mfr}  winner {', '.join(won.values())}  {leaders}"
         )
+
+
+def command_name() -> str:
+    """``autofr`` as the user called it, virtual environment and all, for commands that are shown."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "autofr" else "autofr"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from autofr.exceptions import AutofrError
+from autofr.progress import command_name
+from autofr.search.journal import Journal
 from autofr.search.result import SearchResult
 from autofr.spaces import available_spaces
 
@@ -49,6 +50,8 @@ def print_search(result: SearchResult) -> None:
     fmr = result.config["recipe"]["fmr"]
     table = Table(title="search result", title_justify="left")
     table.add_column("")
+    generation = Journal(result.run_dir).best().generation + 1  # as the lines of the search count
+    table.caption = f"after: the network in model/, of generation {generation} of {len(result.records)}"
     table.add_column("before", justify="right")
     table.add_column("after", justify="right")
     table.add_row(f"SFR  FNMR@FMR={fmr:g}", _share(before.get("sfr")), _share(after["sfr"]))
@@ -70,8 +73,7 @@ def print_search(result: SearchResult) -> None:
         told = "none: α is flat, the search has preferred nothing" if flat else option
         console.print(f"best {dimension}: {told}", markup=False)
     console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
-    command = sys.argv[0] if Path(sys.argv[0]).name == "autofr" else "autofr"  # as it was called, venv and all
-    console.print(f"see it in MLflow: {command} ui {result.run_dir}", markup=False, soft_wrap=True)
+    console.print(f"see it in MLflow: {command_name()} ui {result.run_dir}", markup=False, soft_wrap=True)
 
 
 def print_evaluation(report: dict[str, Any]) -> None:
@@ -80,14 +82,13 @@ def print_evaluation(report: dict[str, Any]) -> None:
     for note in report["notes"]:
         console.print(note, markup=False, soft_wrap=True)
     table = Table(title="with flip averaging" if report["flip"] else "without flip averaging", title_justify="left")
+    pairs: dict[str, str] = {}
     table.add_column("")
     with_accuracy = "accuracy" in report["standard"]
     if with_accuracy:
-        table.add_column("10-fold accuracy", justify="right")
+        table.add_column("accuracy", justify="right")
     for fmr in report["standard"]["fnmr"]:
-        table.add_column(f"FNMR@FMR={fmr:g}", justify="right")
-    table.add_column("genuine", justify="right")
-    table.add_column("impostor", justify="right")
+        table.add_column(f"FNMR@FMR={fmr:.0e}".replace("e-0", "e-"), justify="right")
     for name in ("standard", "masked"):
         scores = report[name]
         if scores is None:
@@ -97,8 +98,11 @@ def print_evaluation(report: dict[str, Any]) -> None:
         if with_accuracy:
             row.append(f"{scores['accuracy']:.4f} ± {scores['accuracy_std']:.4f}")
         row += [_share(value) for value in scores["fnmr"].values()]
-        table.add_row(*row, str(scores["genuine"]), str(scores["impostor"]))
+        table.add_row(*row)
+        pairs[name] = f"{scores['genuine']} genuine and {scores['impostor']} impostor"
     console.print(table)
+    told = "; ".join(f"{name}: {count}" for name, count in pairs.items()) if len(set(pairs.values())) > 1 else ""
+    console.print(f"pairs: {told or next(iter(pairs.values()))}")
     impostors = report["standard"]["impostor"]
     for fmr in (f for f, v in report["standard"]["fnmr"].items() if math.isnan(v)):
         console.print(f"FMR {fmr:g} needs {math.ceil(1 / fmr)} impostor pairs, there are {impostors}: not measurable")

@@ -13,7 +13,10 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, *counters: int) -> int:
-    """A 63-bit seed for ``purpose`` (such as ``"mask"``) and its counters (such as the step)."""
+    """A 63-bit seed for ``purpose`` (such as ``"mask"``) and its counters (such as the step).
+
+    A purpose always has the same number of counters: trailing zeros do not count.
+    """
     entropy = [seed, zlib.crc32(purpose.encode()), *counters]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +29,29 @@ def open_ui(runs: Path, host: str, port: int) -> None:
     uri = tracking_uri(folder)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise AutofrError(f"nothing is tracked in {folder}: it has no mlflow.db; give a run directory or their folder")
+    _check_free(host, port)
     print(f"MLflow UI of {uri} at http://{host}:{port} (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
-    status = subprocess.run(command, env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}).returncode
-    if status not in (0, 130, -2, -15):
-        raise AutofrError(f"MLflow's UI stopped with status {status}; is port {port} in use? try --port")
+    # A group of its own: MLflow starts workers, and all of them go when this process is told to.
+    quiet = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(command, env=quiet, start_new_session=True)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = server.wait()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+    if status:
+        raise AutofrError(f"MLflow's UI stopped with status {status}; its own words are above")
+
+
+def _check_free(host: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise AutofrError(f"a port is a number from 1 to 65535, got {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise AutofrError(f"cannot listen on {host}:{port} ({error.strerror}); try another --port") from error

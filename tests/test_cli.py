@@ -1,7 +1,6 @@
 """The command line, as its user runs it: real processes."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -162,6 +161,26 @@ def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "nothing is tracked" in capsys.readouterr().err
 
 
+def test_ui_refuses_a_port_that_is_taken_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["ui", str(tmp_path), "--port", str(taken.getsockname()[1])]) == 2
+    assert "try another --port" in capsys.readouterr().err
+    assert main(["ui", str(tmp_path), "--port", "99999"]) == 2
+    assert "from 1 to 65535" in capsys.readouterr().err
+
+
+def test_wrong_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["search", "--population", "x"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == (
+        "autofr: error: argument --population: invalid int value: 'x' (see autofr search --help)\n"
+    )
+
+
 @pytest.mark.slow
 def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(*search_arguments(folder, tmp_path / "runs" / "seen")[:-1], cwd=tmp_path)
@@ -190,9 +209,17 @@ def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, m
         )
         found = json.loads(urllib.request.urlopen(request, timeout=30).read())["runs"]
         assert "seen" in {run["info"]["run_name"] for run in found}
+        process.terminate()  # and nothing stays behind: the port is free again
+        process.wait(timeout=30)
+        for _ in range(60):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    break
+            time.sleep(0.5)
+        else:
+            pytest.fail("the server outlived autofr ui")
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

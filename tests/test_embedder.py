@@ -34,7 +34,7 @@ def test_other_sizes_are_resized(embedder: Embedder) -> None:
 def test_what_is_no_checkpoint_is_named(embedder: Embedder, tmp_path: Path) -> None:
     embedder.save(tmp_path / "model")
     folder = tmp_path / "model"
-    with pytest.raises(AutofrError, match="no checkpoint .*other.safetensors"):
+    with pytest.raises(AutofrError, match=r"no checkpoint .*other.safetensors"):
         autofr.load_embedder(folder / "other.safetensors")
     for text, message in (
         (json.dumps({**CONFIG, "embedding_dim": 16}), "do not fit"),

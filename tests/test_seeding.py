@@ -8,8 +8,8 @@ def test_a_seed_depends_on_all_it_is_for() -> None:
         derive_seed(0, "a"),
         derive_seed(1, "a"),
         derive_seed(0, "b"),
-        derive_seed(0, "a", 0),
         derive_seed(0, "a", 1),
+        derive_seed(0, "a", 2),
     ]
     assert len(set(seeds)) == 5
     assert seeds[0] == derive_seed(0, "a")

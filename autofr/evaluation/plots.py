@@ -51,7 +51,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     """
     generations = max(row["generation"] for row in lineage) + 1
     members = max(row["member"] for row in lineage) + 1
-    figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.5 * generations), layout="constrained")
+    figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.55 * generations), layout="constrained")
     axes = figure.subplots()
     behind = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     winners = {row["generation"] + 1: row["member"] for row in lineage if row["winner"]}
@@ -60,7 +60,8 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
         if row["parent"] is not None:
             colour, line, order = ("#d1495b", 2.2, 2) if winners[y] == x else ("#b8b8b8", 0.8, 1)
             axes.plot([row["parent"], x], [y - 1, y], color=colour, linewidth=line, zorder=order)
-        label = "\n".join(str(row[dim]) for dim in dimensions)
+        score = "diverged" if row["reward"] is None else f"{row['reward']:.4f}"
+        label = "\n".join([*(str(row[dim]) for dim in dimensions), score])
         axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7, bbox=behind)
         if row["reward"] is None:
             axes.scatter([x], [y], marker="x", color="black", zorder=3)

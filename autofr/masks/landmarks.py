@@ -52,6 +52,8 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray[tuple[int, int], np.dtype
     try:
         with np.load(path, allow_pickle=False) as archive:
             names, landmarks = archive["names"], archive["landmarks"].astype(np.float32)
+    except (ValueError, EOFError) as error:  # text, or pickled objects: numpy's advice to allow pickles is not ours
+        raise AutofrError(f"landmarks file {path} cannot be read: it is no .npz archive of plain arrays") from error
     except Exception as error:
         raise AutofrError(
             f"landmarks file {path} cannot be read ({error}); it needs 'names' and 'landmarks'"

@@ -20,7 +20,7 @@ from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
 from autofr.losses import MarginLoss
-from autofr.progress import Display
+from autofr.progress import Display, command_name
 from autofr.search.journal import Journal
 from autofr.search.loop import Run, search_loop
 from autofr.search.policies import create_policy
@@ -138,6 +138,10 @@ def _run(
         _refuse_other_settings(run_dir, config)
     for note in faces.notes:
         display.say(note)
+    display.say(
+        f"{len(training)} images of {len(training.identities)} identities to train on, {len(validation)} of "
+        f"{len(validation.identities)} to score on; {recipe.backbone} at {recipe.image_size} pixels, {device}"
+    )
 
     batches = TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device)
     timetable = Timetable(recipe, batches.steps_per_epoch)
@@ -161,7 +165,7 @@ def _run(
     except BaseException as error:
         run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
-            display.say(f"interrupted; go on with: autofr search --resume {run_dir}")
+            display.say(f"interrupted; go on with: {command_name()} search --resume {run_dir}")
         raise
 
 
