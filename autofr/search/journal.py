@@ -204,7 +204,7 @@ def load_bank(path: Path) -> WeightBank:
         with safe_open(path, framework="pt") as file:
             for key, (generation, member) in json.loads(file.metadata()["origins"]).items():
                 bank.entries[key] = Entry({}, generation, member)
-            for full_name in file.keys():  # noqa: SIM118 - not a dictionary
+            for full_name in list(file.keys()):
                 key, name = full_name.split("|", 1)
                 bank.entries[key].state[name] = torch.as_tensor(file.get_tensor(full_name))
     except Exception as error:
