@@ -81,9 +81,7 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
         help="folder with one sub-folder an identity, faces aligned to the ArcFace "
         "template (default: built-in drawn faces)",
     )
-    what.add_argument(
-        "--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)"
-    )
+    _add_landmarks(what)
     what.add_argument(
         "--validation-identities",
         type=int,
@@ -130,6 +128,16 @@ Defaults marked * suit sets below 100,000 images; a larger set gets the publishe
     where.add_argument("--no-tracking", action="store_true", help="do not write to MLflow")
 
 
+def _add_landmarks(p: Any) -> None:
+    p.add_argument("--landmarks", metavar="NPZ", help="landmarks of each image (default: DIR_landmarks.npz beside DIR)")
+    p.add_argument(
+        "--landmark-scheme",
+        metavar="NAME",
+        help="what they are: ibug68, wflw98, insightface106, points5, anchors, or COUNT:INDEX,... for others "
+        "(default: the file or their number says it)",
+    )
+
+
 def _add_evaluate(commands: Any) -> None:
     p = _command(
         commands,
@@ -151,7 +159,7 @@ def _add_evaluate(commands: Any) -> None:
         metavar="TXT",
         help="pairs to compare, in LFW's form, with or without its header line (default: all pairs of DIR)",
     )
-    p.add_argument("--landmarks", metavar="NPZ", help="68 landmarks an image (default: DIR_landmarks.npz beside DIR)")
+    _add_landmarks(p)
     p.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,

@@ -34,6 +34,7 @@ def stored_arguments(run_dir: Path) -> dict[str, Any]:
         "space": config["space"]["name"],
         "data": data["source"],
         "landmarks": data["landmarks"],
+        "landmark_scheme": data["landmark_scheme"],
         "validation_identities": data["validation_identities"],
         "policy": config["policy"],
         "population": config["population"],
@@ -107,7 +108,10 @@ def print_evaluation(report: dict[str, Any]) -> None:
     for fmr in (f for f, v in report["standard"]["fnmr"].items() if math.isnan(v)):
         console.print(f"FMR {fmr:g} needs {math.ceil(1 / fmr)} impostor pairs, there are {impostors}: not measurable")
     if report["unmasked"]:
-        console.print(f"{report['unmasked']} of {report['images']} images have no landmarks and stay bare in 'masked'")
+        console.print(
+            f"{report['unmasked']} of {report['images']} images cannot be masked (no landmarks, "
+            "or turned away) and stay bare in 'masked'"
+        )
 
 
 def print_spaces() -> None:

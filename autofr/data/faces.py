@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autofr.exceptions import AutofrError
+from autofr.masks.geometry import placement
+from autofr.masks.schemes import landmark_scheme, scheme_of
 from autofr.seeding import derive_seed
 
 
@@ -24,8 +27,10 @@ class Faces:
         labels: (N,) int64, identity of each image, 0 to ``len(identities) - 1``.
         identities: name of each identity.
         names: name of each image, a path below the source.
-        landmarks: (N, 68, 2) float32 pixels at size S; NaN where an image has none. ``None``: the set has none at all.
+        landmarks: (N, K, 2) float32 pixels at size S, K points of ``scheme``; NaN where an image has none. ``None``:
+            the set has none at all.
         image_size: S.
+        scheme: name for :func:`autofr.masks.landmark_scheme`; ``None``: their number says it.
         notes: one line each on what was skipped or missing; said once to the user.
     """
 
@@ -36,6 +41,7 @@ class Faces:
     names: Sequence[str]
     landmarks: Tensor | None
     image_size: int
+    scheme: str | None = None
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -52,7 +58,20 @@ class Faces:
             names=[self.names[i] for i in indices.tolist()],
             landmarks=None if self.landmarks is None else self.landmarks[indices],
             image_size=self.image_size,
+            scheme=self.scheme,
         )
+
+    @cached_property
+    def anchors(self) -> Tensor | None:
+        """What masks hang on, (N, 19, 2) float32 pixels; NaN where there are no landmarks; ``None`` without any."""
+        if self.landmarks is None:
+            return None
+        scheme = scheme_of(self.landmarks.shape[1]) if self.scheme is None else landmark_scheme(self.scheme)
+        return scheme.anchors(self.landmarks)
+
+    def placement(self) -> Tensor | None:
+        """What :func:`autofr.masks.placement` says of each image, (N,) int64, or ``None`` without landmarks."""
+        return None if self.anchors is None else placement(self.anchors, self.image_size, self.image_size)
 
     def fingerprint(self) -> str:
         """A hash of names, identities and landmarks: a resumed run must meet the same data."""

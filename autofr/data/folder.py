@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.exceptions import AutofrError
-from autofr.masks.landmarks import COUNT, read_landmarks
+from autofr.images import SUFFIXES, read_image
+from autofr.masks import landmark_scheme, read_landmarks
+from autofr.masks.geometry import AWAY, UNSEEN
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 MAX_BAD = 0.05
 """Share of unreadable images past which a folder is refused."""
-MAX_PIXELS = 64_000_000
-"""Images that claim more pixels are refused unread: a decompression bomb, or no face crop."""
 CACHE_SHARE = 0.5
 """Share of the free memory that decoded pixels may take; a larger set is decoded anew for each batch."""
 
@@ -32,17 +30,25 @@ class FolderScan:
     folder: Path
     names: list[str]
     landmarks: Path | None
+    scheme: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def scan_folder(folder: str | Path, landmarks: str | Path | None = None) -> FolderScan:
+def scan_folder(folder: str | Path, landmarks: str | Path | None = None, scheme: str | None = None) -> FolderScan:
     """List ``folder/IDENTITY/IMAGE``, and find the landmarks: those named, or ``FOLDER_landmarks.npz`` beside it.
 
+    Args:
+        folder: where the identities' folders are.
+        landmarks: an ``.npz`` for :func:`autofr.masks.read_landmarks`.
+        scheme: what its points are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their number says it.
+
     Raises:
-        AutofrError: no such folder, no image in it, or no such landmarks file.
+        AutofrError: no such folder, no image in it, no such landmarks file, or no such scheme.
     """
+    if scheme is not None:
+        landmark_scheme(scheme)
     root = Path(folder)
     if not root.is_dir():
         raise AutofrError(f"no such folder {root}; --data takes a folder with one sub-folder an identity")
@@ -53,7 +59,7 @@ def scan_folder(folder: str | Path, landmarks: str | Path | None = None) -> Fold
     found = Path(landmarks) if landmarks is not None else beside if beside.is_file() else None
     if found is not None and not found.is_file():
         raise AutofrError(f"no landmarks file {found}; name one that exists, or turn masks off with --mask-prob 0")
-    return FolderScan(root, names, found)
+    return FolderScan(root, names, found, scheme)
 
 
 def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], None] | None = None) -> Faces:
@@ -67,7 +73,7 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
     Raises:
         AutofrError: more than 5 % of the images cannot be read, or a broken landmarks file.
     """
-    by_name = read_landmarks(scan.landmarks) if scan.landmarks is not None else None
+    by_name, scheme = read_landmarks(scan.landmarks, scan.scheme) if scan.landmarks is not None else (None, None)
     paths = [scan.folder / name for name in scan.names]
     cached = len(paths) * 3 * image_size**2 <= CACHE_SHARE * _free_memory()
     pixels = np.empty((len(paths) if cached else 0, 3, image_size, image_size), dtype=np.uint8)
@@ -76,7 +82,7 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
 
     def check(index: int) -> None:
         try:
-            image, sizes[index] = read_image(paths[index], image_size)
+            image, sizes[index] = read_image(paths[index], image_size, image_size)
             if cached:
                 pixels[index] = image
         except OSError as error:
@@ -103,39 +109,28 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
                 f"landmarks file {scan.landmarks} names no image of {scan.folder}: it has "
                 f"'{next(iter(by_name), '(nothing)')}', the folder '{names[0]}'"
             )
-        landmarks, missing = _align(by_name, names, sizes[good], image_size)
-        if missing:
-            notes.append(f"{missing} of {len(names)} images have no landmarks: never masked")
+        landmarks = _align(by_name, names, sizes[good], image_size)
     kept = torch.tensor(good)
     tensor, chosen = torch.from_numpy(pixels), [paths[i] for i in good]
     read = (lambda wanted: tensor[kept[wanted]]) if cached else _disk_reader(chosen, image_size)
-    return Faces(str(scan.folder), read, labels, identities, names, landmarks, image_size, tuple(notes))
-
-
-def read_image(path: Path, image_size: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], tuple[int, int]]:
-    """Decode one image to uint8 RGB (3, S, S); also its stored (width, height).
-
-    Raises:
-        OSError: it is missing, truncated, no image, or claims more than ``MAX_PIXELS``.
-    """
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            if size[0] * size[1] > MAX_PIXELS:
-                raise OSError(f"claims {size[0]}x{size[1]} pixels")
-            rgb = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise OSError(f"{path}: {error}") from error
-    if size != (image_size, image_size):
-        rgb = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR)  # antialiased
-    return np.asarray(rgb).transpose(2, 0, 1), size
+    faces = Faces(
+        source=str(scan.folder),
+        read=read,
+        labels=labels,
+        identities=identities,
+        names=names,
+        landmarks=landmarks,
+        image_size=image_size,
+        scheme=scheme,
+    )
+    return replace(faces, notes=(*notes, *_never_masked(faces)))
 
 
 def _disk_reader(paths: Sequence[Path], image_size: int) -> Callable[[Tensor], Tensor]:
     pool = ThreadPoolExecutor()
 
     def read(wanted: Tensor) -> Tensor:
-        images = pool.map(lambda i: read_image(paths[i], image_size)[0], wanted.tolist())
+        images = pool.map(lambda i: read_image(paths[i], image_size, image_size)[0], wanted.tolist())
         try:
             return torch.from_numpy(np.stack(list(images)))
         except OSError as error:
@@ -159,13 +154,25 @@ def _align(
     names: Sequence[str],
     sizes: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
     image_size: int,
-) -> tuple[Tensor, int]:
-    """Landmarks in the order of ``names``, in pixels of the resized images; and how many rows are NaN."""
-    nothing = np.full((COUNT, 2), np.nan, dtype=np.float32)
+) -> Tensor:
+    """Landmarks in the order of ``names``, in pixels of the resized images; NaN where there are none."""
+    nothing = np.full_like(next(iter(by_name.values())), np.nan)
     stored = np.stack([by_name.get(name, nothing) for name in names])
     scaled = (stored + 0.5) * (image_size / sizes[:, None, :]) - 0.5
     scaled[~np.isfinite(scaled).all((1, 2))] = np.nan
-    return torch.from_numpy(scaled.astype(np.float32)), int(np.isnan(scaled[:, 0, 0]).sum())
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def _never_masked(faces: Faces) -> list[str]:
+    """One line each on the faces that are left bare, and why."""
+    kinds = faces.placement()
+    told = []
+    if kinds is not None:
+        for kind, why in ((UNSEEN, "have no usable landmarks"), (AWAY, "are turned too far away")):
+            count = int((kinds == kind).sum())
+            if count:
+                told.append(f"{count} of {len(faces)} images {why}: never masked")
+    return told
 
 
 def _free_memory() -> int:

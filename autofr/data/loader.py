@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.masks import RandomFaceMask, flip_landmarks
+from autofr.masks import RandomFaceMask, flip_anchors
 from autofr.seeding import derive_seed, seeded
 
 
@@ -41,7 +41,7 @@ class TrainingBatches:
         self.batch_size = min(batch_size, len(faces))
         self.steps_per_epoch = len(faces) // self.batch_size
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
-        self.mask = RandomFaceMask(p=mask_prob).to(device) if mask_prob > 0 and faces.landmarks is not None else None
+        self.mask = RandomFaceMask(p=mask_prob).to(device) if mask_prob > 0 and faces.anchors is not None else None
 
     def indices(self, step: int) -> Tensor:
         """Which images batch ``step`` holds, (B,) int64."""
@@ -72,10 +72,10 @@ class TrainingBatches:
         with seeded(self.seed, "augment", step):
             flipped = torch.rand(len(images), device=self.device) < 0.5
             images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
-            if self.mask is not None and self.faces.landmarks is not None:
-                landmarks = self.faces.landmarks[indices].to(self.device)
-                mirrored = flip_landmarks(landmarks, images.shape[-1])
-                images = self.mask(images, torch.where(flipped[:, None, None], mirrored, landmarks))
+            if self.mask is not None and self.faces.anchors is not None:
+                anchors = self.faces.anchors[indices].to(self.device)
+                mirrored = flip_anchors(anchors, images.shape[-1])
+                images = self.mask(images, torch.where(flipped[:, None, None], mirrored, anchors))
         return Batch(normalise(images), labels)
 
 

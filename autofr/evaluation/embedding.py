@@ -50,13 +50,13 @@ def read_all(faces: Faces) -> Tensor:
     return faces.read(torch.arange(len(faces)))
 
 
-def masked_copies(landmarks: Tensor, pixels: Tensor, seed: int, first: int = 0) -> Tensor:
-    """Every image with a mask rendered on it: (N, 3, S, S) uint8. A face with NaN landmarks stays bare.
+def masked_copies(anchors: Tensor, pixels: Tensor, seed: int, first: int = 0) -> Tensor:
+    """Every image with a mask rendered on it: (N, 3, S, S) uint8. A face that cannot be masked stays bare.
 
     Each image's mask follows from ``seed`` and its place in the set alone, so that two models meet the same masks.
 
     Args:
-        landmarks: (N, 68, 2) pixels.
+        anchors: (N, 19, 2) pixels, of :attr:`autofr.data.Faces.anchors`.
         pixels: (N, 3, S, S) uint8.
         seed: decides the masks.
         first: place of the first of these images in the set, a multiple of 256.
@@ -66,7 +66,7 @@ def masked_copies(landmarks: Tensor, pixels: Tensor, seed: int, first: int = 0) 
     for place in range(0, len(pixels), BATCH):
         chunk = slice(place, place + BATCH)
         with seeded(seed, "evaluation masks", (first + place) // BATCH):
-            out.append((mask(pixels[chunk].float() / 255, landmarks[chunk]) * 255).round().to(torch.uint8))
+            out.append((mask(pixels[chunk].float() / 255, anchors[chunk]) * 255).round().to(torch.uint8))
     return torch.cat(out)
 
 
@@ -91,8 +91,8 @@ def embed_faces(
         wanted = torch.arange(first, min(first + BATCH, len(faces)))
         pixels = faces.read(wanted)
         plain.append(embed(backbone, pixels, flip).cpu())
-        if faces.landmarks is not None:
-            masks = masked_copies(faces.landmarks[wanted], pixels, seed, first)
+        if faces.anchors is not None:
+            masks = masked_copies(faces.anchors[wanted], pixels, seed, first)
             masked.append(embed(backbone, masks, flip).cpu())
         progress(len(wanted))
     return torch.cat(plain), torch.cat(masked) if masked else None

@@ -90,12 +90,12 @@ def mask_sheet(faces: Faces, path: Path, seed: int = 0, columns: int = 8, rows: 
         seed: decides the masks.
         columns, rows: size of the sheet, in faces.
     """
-    if faces.landmarks is None:
+    if faces.anchors is None:
         raise ValueError("a mask sheet needs landmarks")
     wanted = torch.linspace(0, len(faces) - 1, min(len(faces), columns * rows)).long()
     plain = faces.read(wanted).float() / 255
     with seeded(seed, "mask sheet"):
-        masked = RandomFaceMask(p=1.0)(plain, faces.landmarks[wanted])
+        masked = RandomFaceMask(p=1.0)(plain, faces.anchors[wanted])
     bands = []
     for start in range(0, len(wanted), columns):
         for images in (plain, masked):

@@ -12,6 +12,7 @@ from autofr.data.faces import Faces
 from autofr.evaluation.embedding import embed, masked_copies, read_all
 from autofr.evaluation.errors import all_pairs_fnmr, impostors_allowed
 from autofr.exceptions import AutofrError
+from autofr.masks.geometry import AWAY
 
 MFR_WEIGHT = 0.75
 """Weight of masked recognition in the reward; standard has the rest (the masked-face challenge's weights)."""
@@ -54,8 +55,9 @@ class Validation:
 
     def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device) -> None:
         counted = faces.labels
-        if faces.landmarks is not None:
-            counted = counted[faces.landmarks.isfinite().flatten(1).all(1)]
+        places = faces.placement()
+        if places is not None:
+            counted = counted[places > AWAY]
         impostors = (len(counted) ** 2 - int(torch.bincount(counted).square().sum())) // 2
         if impostors_allowed(fmr, impostors) < 1:
             raise AutofrError(
@@ -66,10 +68,10 @@ class Validation:
         self.labels = faces.labels.to(device)
         self.plain = read_all(faces)
         self.masked = None
-        if faces.landmarks is not None:
-            self.masked = masked_copies(faces.landmarks, self.plain, seed)
-            # A face without landmarks stays bare, and would pass for an easy masked one.
-            self.maskable = faces.landmarks.isfinite().flatten(1).all(1).to(device)
+        if places is not None and faces.anchors is not None:
+            self.masked = masked_copies(faces.anchors, self.plain, seed)
+            # A face that cannot be masked stays bare, and would pass for an easy masked one.
+            self.maskable = (places > AWAY).to(device)
 
     def score(self, backbone: nn.Module) -> Scores:
         """FNMR over all pairs of the validation images."""

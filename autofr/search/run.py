@@ -39,6 +39,7 @@ def search(
     data: str | Path | Faces | None = None,
     *,
     landmarks: str | Path | None = None,
+    landmark_scheme: str | None = None,
     policy: str = "lfs",
     population: int = 4,
     seed: int = 0,
@@ -60,6 +61,8 @@ def search(
         space: a :class:`SearchSpace`, or a name that :func:`autofr.spaces.load_space` finds.
         data: a folder with one sub-folder an identity, faces in memory, or ``None`` for the built-in drawn faces.
         landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
+        landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
+            number says it.
         policy: a name in ``autofr.search.policies.POLICIES``.
         population: members, 2 or more.
         seed: decides everything that is drawn.
@@ -83,8 +86,20 @@ def search(
     name = Path(space).stem if isinstance(space, str) else "search"
     loaded = load_space(space) if isinstance(space, str) else space
     wanted = {k: v for k, v in recipe.items() if v is not None}
-    call = {"space": space, "data": data, "landmarks": landmarks, "policy": policy, "population": population}
-    call |= {"seed": seed, "device": device, "validation_identities": validation_identities, **wanted}
+    call: dict[str, Any] = {
+        "space": space,
+        "data": data,
+        "landmarks": landmarks,
+        "landmark_scheme": landmark_scheme,
+        "policy": policy,
+    }
+    call |= {
+        "population": population,
+        "seed": seed,
+        "device": device,
+        "validation_identities": validation_identities,
+        **wanted,
+    }
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return _run(loaded, call, folder, resume, tracking, Display(progress))
 
@@ -103,8 +118,8 @@ def train(loss: MarginLoss, data: str | Path | Faces | None = None, **settings: 
     progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
     resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    call = {"space": None, "data": data, "landmarks": None, "policy": "fixed", "population": 1}
-    call |= {"seed": 0, "device": "auto", "validation_identities": None, **settings}
+    call: dict[str, Any] = {"space": None, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
+    call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
     return _run(SearchSpace(loss=Choice(loss)), call, folder, resume, tracking, Display(progress))
 
 
@@ -123,7 +138,7 @@ def _run(
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
-    source = _scan(call["data"], call["landmarks"])
+    source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
     count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
     recipe = _recipe(call, count)
     for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
@@ -200,10 +215,12 @@ def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
     return result
 
 
-def _scan(data: str | Path | Faces | None, landmarks: str | Path | None) -> FolderScan | Faces | None:
+def _scan(
+    data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None
+) -> FolderScan | Faces | None:
     if isinstance(data, (str, Path)):
-        return scan_folder(data, landmarks)
-    if landmarks is not None:
+        return scan_folder(data, landmarks, scheme)
+    if landmarks is not None or scheme is not None:
         raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
     return data
 
@@ -218,7 +235,17 @@ def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display
         return load_folder(source, image_size, advance)
 
 
-_CALL = {"space", "data", "landmarks", "policy", "population", "seed", "device", "validation_identities"}
+_CALL = {
+    "space",
+    "data",
+    "landmarks",
+    "landmark_scheme",
+    "policy",
+    "population",
+    "seed",
+    "device",
+    "validation_identities",
+}
 
 
 def _recipe(call: dict[str, Any], images: int) -> Recipe:
@@ -249,6 +276,7 @@ def _config(
         "data": {
             "source": None if built_in else str(Path(faces.source).resolve()),
             "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
+            "landmark_scheme": call["landmark_scheme"],
             "images": len(faces),
             "identities": len(faces.identities),
             "validation_identities": validation,

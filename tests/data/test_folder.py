@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from autofr import AutofrError
+from autofr import images as images_module
 from autofr.data import folder as folder_module
 from autofr.data import load_folder, scan_folder
 
@@ -63,7 +64,7 @@ def test_an_unreadable_image_is_named_skipped_and_counted(tmp_path: Path, make_f
 
 
 def test_a_decompression_bomb_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_module, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(images_module, "MAX_PIXELS", 1000)
     with pytest.raises(AutofrError, match="claims 48x48 pixels"):
         load_folder(scan_folder(folder), 48)
 
@@ -86,7 +87,7 @@ def test_images_without_landmarks_are_told(folder: Path) -> None:
     assert faces.landmarks is not None
     assert faces.landmarks[[4, 31]].isnan().all()
     assert int(faces.landmarks[:, 0, 0].isnan().sum()) == 2
-    assert any("2 of 32 images have no landmarks" in note for note in faces.notes)
+    assert any("2 of 32 images have no usable landmarks" in note for note in faces.notes)
 
 
 def test_landmarks_that_name_none_of_the_images_are_refused(folder: Path) -> None:

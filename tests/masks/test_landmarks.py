@@ -14,7 +14,8 @@ def write(path: Path, **arrays: np.ndarray) -> Path:
 
 def test_reads_rows_by_name(tmp_path: Path) -> None:
     points = np.arange(2 * 68 * 2, dtype=np.float16).reshape(2, 68, 2)
-    found = read_landmarks(write(tmp_path / "l.npz", names=np.array(["a/1.jpg", "b/2.jpg"]), landmarks=points))
+    found, scheme = read_landmarks(write(tmp_path / "l.npz", names=np.array(["a/1.jpg", "b/2.jpg"]), landmarks=points))
+    assert scheme == "ibug68"
     np.testing.assert_array_equal(found["b/2.jpg"], points[1].astype(np.float32))
 
 
@@ -22,7 +23,9 @@ def test_reads_rows_by_name(tmp_path: Path) -> None:
     ("names", "landmarks", "message"),
     [
         (np.array(["a", "b"]), np.zeros((3, 68, 2)), "2 names but 3 landmark rows"),
-        (np.array(["a"]), np.zeros((1, 67, 2)), "expected strings"),
+        (np.array(["a"]), np.zeros((1, 67, 2)), "67:INDEX"),
+        (np.array(["a"]), np.zeros((1, 68, 3)), "expected strings"),
+        (np.array([], dtype="U1"), np.zeros((0, 68, 2)), "is empty"),
         (np.array([1.0]), np.zeros((1, 68, 2)), "expected strings"),
         (np.array(["a"], dtype=object), np.zeros((1, 68, 2)), "cannot be read"),
     ],
@@ -40,3 +43,30 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         read_landmarks(tmp_path / "text.npz")
     with pytest.raises(AutofrError, match="cannot be read"):
         read_landmarks(write(tmp_path / "l.npz", landmarks=np.zeros((1, 68, 2))))
+
+
+def test_rows_that_were_not_detected_are_missing(tmp_path: Path) -> None:
+    names, points = np.array(["a", "b"]), np.ones((2, 5, 2))
+    found, scheme = read_landmarks(
+        write(tmp_path / "l.npz", names=names, landmarks=points, detected=np.array([True, False]))
+    )
+    assert scheme == "points5"
+    assert np.isfinite(found["a"]).all()
+    assert np.isnan(found["b"]).all()
+
+
+def test_the_scheme_is_the_callers_then_the_files(tmp_path: Path) -> None:
+    listed = "96:" + ",".join(str(i) for i in range(19))
+    path = write(tmp_path / "l.npz", names=np.array(["a"]), landmarks=np.ones((1, 96, 2)), scheme=np.array(listed))
+    assert read_landmarks(path)[1] == listed
+    with pytest.raises(AutofrError, match="96 points a face, scheme wflw98 has 98"):
+        read_landmarks(path, "wflw98")
+    with pytest.raises(AutofrError, match="unknown landmark scheme 'ibug'"):
+        read_landmarks(path, "ibug")
+
+
+def test_detected_must_have_a_row_a_name(tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="2 entries of 'detected'"):
+        read_landmarks(
+            write(tmp_path / "l.npz", names=np.array(["a"]), landmarks=np.ones((1, 5, 2)), detected=np.array([1, 0]))
+        )
