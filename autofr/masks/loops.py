@@ -34,7 +34,7 @@ def ear_loops(outline: Outline, params: dict[str, Tensor], scale: float) -> Stro
         scale: size of the images against 112 pixels.
     """
     jaw = outline.frame.outward(outline.jaw[:, [0, 3, -1, -4]])
-    t = torch.linspace(0, 1, round(24 * scale) + 4, device=jaw.device)[:, None]
+    t = torch.linspace(0, 1, round(40 * scale) + 4, device=jaw.device)[:, None]
     sag = torch.stack([torch.zeros_like(params["loop_sag"]), params["loop_sag"]], -1)[:, None, None]
     stroke = torch.lerp(jaw[:, :, None], outline.ears(params)[:, :, None], t)
     stroke = stroke + outline.frame.length[:, None] * sag * (4 * t * (1 - t))

@@ -116,7 +116,7 @@ def plan(faces: Tensor, outline: Outline, params: dict[str, Tensor], designs: in
     coarse = torch.stack([distance, u, down, _shade(u, v, light, params)], 1)
     coarse = coarse.view(*coarse.shape[:2], *at.shape[:2])
     softness = (0.9 + 1.1 * blur) * params["softness"]
-    factors = torch.stack([params["rim"], params["shadow"], softness, grain + 0.004], 1)
+    factors = torch.stack([params["rim"], params["shadow"], softness, 0.6 * grain + 0.004], 1)
     return Plan(
         coarse=coarse,
         design=design,
