@@ -29,10 +29,19 @@ def write_durably(path: Path, write: Callable[[Path], None]) -> None:
     sync_folder(path.parent)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data``, durably."""
+    write_durably(path, lambda temporary: _bytes(temporary, data))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, durably."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_durably(path, lambda temporary: _text(temporary, text))
+
+
+def _bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def _text(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 """Of the files that are taken for images."""
@@ -23,7 +23,7 @@ def open_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 raise OSError(f"claims {image.size[0]}x{image.size[1]} pixels")
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")  # as the camera was held
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise OSError(f"{path}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -16,6 +16,10 @@ from autofr.progress import command_name
 from autofr.search.journal import Journal
 from autofr.search.result import SearchResult
 from autofr.spaces import available_spaces
+
+if TYPE_CHECKING:
+    from autofr.detection.run import Found
+    from autofr.sheet import Sheet
 
 
 def stored_arguments(run_dir: Path) -> dict[str, Any]:
@@ -123,3 +127,22 @@ def print_spaces() -> None:
 
 def _share(value: float | None) -> str:
     return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def print_landmarks(found: Found) -> None:
+    """How many faces were found, and what was missed."""
+    console = Console(highlight=False)
+    console.print(f"{found.images} images: {found.detected} with a face, {len(found.misses)} missed")
+    if found.several:
+        console.print(f"{found.several} show several faces: the largest was taken")
+    for name, reason in found.misses[:5]:
+        console.print(f"  {name}: {reason}", markup=False, soft_wrap=True)
+    if found.report is not None:
+        console.print(f"every miss: {found.report}", markup=False, soft_wrap=True)
+    console.print(f"landmarks: {found.output}", markup=False, soft_wrap=True)
+
+
+def print_sheet(sheet: Sheet) -> None:
+    """What a contact sheet shows."""
+    told = ", ".join(f"{count} {kind}" for kind, count in sheet.placed.items() if count)
+    Console(highlight=False).print(f"{sheet.faces} faces: {told}; {sheet.path}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The pictures of a run: α, the lineage, and a sheet of masked faces."""
+"""The plots of a run: α and the lineage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.figure import Figure
-from PIL import Image
-
-from autofr.data.faces import Faces
-from autofr.masks import RandomFaceMask
-from autofr.seeding import seeded
 
 
 def plot_alpha(alpha: npt.NDArray[np.float64], options: Sequence[tuple[str, str]], path: Path) -> None:
@@ -79,30 +73,3 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
-
-
-def mask_sheet(faces: Faces, path: Path, seed: int = 0, columns: int = 8, rows: int = 3) -> None:
-    """A sheet of faces, each above its masked copy, drawn evenly from the set.
-
-    Args:
-        faces: a set with landmarks.
-        path: the picture to write.
-        seed: decides the masks.
-        columns, rows: size of the sheet, in faces.
-    """
-    if faces.anchors is None:
-        raise ValueError("a mask sheet needs landmarks")
-    wanted = torch.linspace(0, len(faces) - 1, min(len(faces), columns * rows)).long()
-    plain = faces.read(wanted).float() / 255
-    with seeded(seed, "mask sheet"):
-        masked = RandomFaceMask(p=1.0)(plain, faces.anchors[wanted])
-    bands = []
-    for start in range(0, len(wanted), columns):
-        for images in (plain, masked):
-            band = torch.ones(3, faces.image_size, faces.image_size * columns)
-            row = torch.cat(list(images[start : start + columns]), dim=2)
-            band[:, :, : row.shape[2]] = row
-            bands.append(band)
-    sheet = (torch.cat(bands, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
-    zoom = max(1, 128 // faces.image_size)  # small faces are shown larger, pixel by pixel
-    Image.fromarray(sheet.repeat(zoom, 0).repeat(zoom, 1)).save(path)

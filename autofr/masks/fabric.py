@@ -21,7 +21,7 @@ from autofr.images import SUFFIXES, read_image
 
 HEIGHT, WIDTH = 64, 96
 """Texels of a texture: one for about each pixel of a mask on a 112-pixel face."""
-BLURS = (0.0, 1.0, 2.0)
+BLURS = (0.0, 0.8, 1.6)
 """Each texture is kept sharp and blurred, by these standard deviations in texels: photographs differ in focus."""
 
 KINDS = ("surgical", "plain", "striped", "checked", "dotted", "floral", "cup", "user")

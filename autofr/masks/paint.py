@@ -110,12 +110,12 @@ def plan(faces: Tensor, outline: Outline, params: dict[str, Tensor], designs: in
     exposure = (light.level / 0.5).pow(0.55).clamp(0.45, 1.06) * params["exposure"][:, None]
     colours = params["colours"] * light.cast[:, None] * exposure[:, None]
     texels = blur * (WIDTH / 78) / box.scale  # a mask is about 78 pixels wide at 112
-    level = (texels > 0.9).long() + (texels > 1.8).long()
+    level = (texels[:, None] > _between(BLURS, texels.device)).sum(1)
     design = params["design"] * len(BLURS) + level
     down = (design[:, None] + v) * (2 / designs) - 1
     coarse = torch.stack([distance, u, down, _shade(u, v, light, params)], 1)
     coarse = coarse.view(*coarse.shape[:2], *at.shape[:2])
-    softness = (0.9 + 1.1 * blur) * params["softness"]
+    softness = (1 + 12 * blur.square()).sqrt() * params["softness"]  # a ramp with the spread of pixel and blur
     factors = torch.stack([params["rim"], params["shadow"], softness, 0.6 * grain + 0.004], 1)
     return Plan(
         coarse=coarse,
@@ -195,6 +195,12 @@ def _node_grid(box: Box, device: torch.device) -> Tensor:
         for part in box.nodes()
     )
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
+
+
+def _between(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Where the nearest of sorted values changes."""
+    known = torch.tensor(values, device=device)
+    return (known[1:] + known[:-1]) / 2
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autofr.masks.fabric import KINDS, Fabrics
 
-COVERAGE = {"full": 0.75, "half": 0.17, "chin": 0.08}
+COVERAGE = {"full": 0.78, "half": 0.17, "chin": 0.05}
 """Shares of masks that cover nose and mouth, the mouth, the chin alone."""
 
 MATERIAL = {

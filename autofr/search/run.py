@@ -197,7 +197,8 @@ def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Displa
 
 
 def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
-    from autofr.evaluation.plots import mask_sheet, plot_alpha, plot_lineage
+    from autofr.evaluation.plots import plot_alpha, plot_lineage
+    from autofr.sheet import mask_sheet
 
     result = SearchResult(run_dir)
     winner = best_embedder(run_dir)
