@@ -11,14 +11,14 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
 from autofr.masks.fabric import load_fabrics
-from autofr.masks.geometry import AWAY, Outline, placement
+from autofr.masks.geometry import AWAY, Frame, Outline, place
 from autofr.masks.loops import draw
 from autofr.masks.paint import Box, Plan, blend, extents, plan
 from autofr.masks.parameters import COVERAGE, GRAINS, MATERIAL, FaceMaskGenerator, shares
 from autofr.masks.schemes import COUNT, landmark_scheme, scheme_of
 
 _SLACK = 0.01  # a resized or compressed image may stray that far from [0, 1]
-_PORTION = 32  # faces painted at a time on the CPU: what they need stays in its cache
+_PORTION = 16  # faces painted at a time on the CPU: what they need stays in its cache
 
 
 class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
@@ -137,7 +137,9 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         height, width = input.shape[-2:]
         drawn = params["batch_prob"].expand(len(input)) > 0.5
         params = {name: value for name, value in params.items() if name not in ("batch_prob", "forward_input_shape")}
-        fit = placement(params["anchors"], width, height) > AWAY
+        anchors = params.pop("anchors").to(input.device)
+        frame = Frame.of(anchors)
+        fit = place(anchors, frame, width, height) > AWAY
         on_cpu = input.device.type == "cpu"
         if on_cpu:
             drawn = drawn & fit
@@ -147,17 +149,19 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         if not len(rows):
             return input.clone()
         params = {name: value.to(input.device)[rows] for name, value in params.items()}
-        outline = Outline(params["anchors"], params)
+        anchors, outline = anchors[rows], Outline(frame.rows(rows), params)
         faces = input if len(rows) == len(input) else input[rows]
         if not on_cpu:
             box = Box(0, height, 0, width, height, width)
-            painted = self._painted(faces.clone(), plan(faces, outline, params, self.textures.shape[1], box), box)
+            painted = self._painted(
+                faces.clone(), plan(faces, anchors, outline, params, self.textures.shape[1], box), box
+            )
             # Rows that turn out not to fit were painted too, and are not kept.
             return input.index_copy(0, rows, torch.where(fit[rows][:, None, None, None], painted, faces))
         boxes = extents(outline, height, width)
         order = _by_place(boxes)
         around = Box.around(boxes, height, width)
-        planned = plan(faces, outline, params, self.textures.shape[1], around).rows(order)
+        planned = plan(faces, anchors, outline, params, self.textures.shape[1], around).rows(order)
         output = torch.empty_like(input) if len(rows) == len(input) else input.clone()
         for start in range(0, len(order), _PORTION):
             portion = order[start : start + _PORTION]

@@ -8,6 +8,8 @@ taken as an intersection of half-planes, so that jitter can only cut a corner of
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,24 +30,39 @@ _WRAP = 0.18  # how much closer together steps on the cloth look at its sides th
 _EYES_CLEAR = 0.015  # of the frame: a mask ends this far below the line of the lower lids
 
 
-class Frame:
+class Frame(NamedTuple):
     """The faces' own frames.
-
-    Args:
-        anchors: (B, 19, 2) float32 pixels.
 
     Attributes:
         origin: (B, 1, 2) pixels.
         axes: (B, 2, 2); rows are the unit vectors of a and b.
         length: (B, 1, 1) pixels from nasion to chin along b.
+        points: (B, 19, 2) the anchors in the frame.
+        turn: (B,) yaw in degrees, see :func:`yaw`.
     """
 
-    def __init__(self, anchors: Tensor) -> None:
-        self.origin = anchors[:, NASION : NASION + 1]
-        down = anchors[:, [UPPER_LIP, LOWER_LIP, CHIN]].mean(1) - anchors[:, NASION]
-        down = F.normalize(down, dim=-1)
-        self.axes = torch.stack([torch.stack([down[:, 1], -down[:, 0]], -1), down], 1)
-        self.length = ((anchors[:, CHIN] - anchors[:, NASION]) * down).sum(-1)[:, None, None]
+    origin: Tensor
+    axes: Tensor
+    length: Tensor
+    points: Tensor
+    turn: Tensor
+
+    @classmethod
+    def of(cls, anchors: Tensor) -> Frame:
+        """The frames of faces with anchors (B, 19, 2), float32 pixels."""
+        origin = anchors[:, NASION : NASION + 1]
+        down = F.normalize(anchors[:, UPPER_LIP : CHIN + 1].mean(1) - origin[:, 0], dim=-1)
+        axes = torch.stack([down.flip(-1) * down.new_tensor([1.0, -1.0]), down], 1)
+        inner = (anchors - origin) @ axes.transpose(1, 2)
+        length = inner[:, CHIN, 1][:, None, None]
+        points = inner / length
+        left, right = -points[:, 0:2, 0].mean(1), points[:, 5:7, 0].mean(1)
+        turn = torch.rad2deg(torch.atan2(left - right, 0.9 * (left + right)))
+        return cls(origin, axes, length, points, turn)
+
+    def rows(self, index: Tensor) -> Frame:
+        """The frames of some of the faces."""
+        return Frame(*(part[index] for part in self))
 
     def inward(self, points: Tensor) -> Tensor:
         """Pixels (B, P, 2) to the frame."""
@@ -53,7 +70,7 @@ class Frame:
 
     def outward(self, points: Tensor) -> Tensor:
         """The frame (B, P, 2) to pixels."""
-        return points @ self.axes * self.length + self.origin
+        return points @ (self.axes * self.length) + self.origin
 
 
 def yaw(anchors: Tensor) -> Tensor:
@@ -62,11 +79,11 @@ def yaw(anchors: Tensor) -> Tensor:
     Estimated from how far the nose line stands from either cheek: on a head half as deep, before the ears, as it is
     wide, and seen from afar, (near - far) / (near + far) = 0.9 tan(yaw). Good to a few degrees on a frontal face; past
     :data:`TURNED` it says no more than "turned away".
+
+    Args:
+        anchors: (B, 19, 2) pixels.
     """
-    frame = Frame(anchors)
-    across = frame.inward(anchors)[..., 0]
-    left, right = -across[:, 0:2].mean(1), across[:, 5:7].mean(1)
-    return torch.rad2deg(torch.atan2(left - right, 0.9 * (left + right)))
+    return Frame.of(anchors).turn
 
 
 UNSEEN, AWAY, SIDE, FRONT = range(4)
@@ -83,14 +100,18 @@ def placement(anchors: Tensor, width: int, height: int) -> Tensor:
         anchors: (B, 19, 2) pixels.
         width, height: of the images, pixels.
     """
-    frame = Frame(anchors)
-    inner = frame.inward(anchors)
-    lip, spread = anchors[:, UPPER_LIP], inner[:, RIGHT, 0].amax(1) - inner[:, LEFT, 0].amin(1)
-    size = anchors.new_tensor([width, height])
+    return place(anchors, Frame.of(anchors), width, height)
+
+
+def place(anchors: Tensor, frame: Frame, width: int, height: int) -> Tensor:
+    """:func:`placement` of faces whose frames are known."""
+    across, down = frame.points.unbind(-1)
+    spread, size = across[:, RIGHT].amax(1) - across[:, LEFT].amin(1), anchors.new_tensor([width, height]) - 0.5
     seen = anchors.isfinite().flatten(1).all(1) & (frame.length[:, 0, 0] > 4) & (spread > 0.3) & (spread < 4)
-    seen &= (inner[:, TIP, 1] > 0) & (inner[:, BASE, 1] < 1) & ((lip > -0.5) & (lip < size - 0.5)).all(1)
-    turn = yaw(anchors).abs()
-    kind = torch.where(turn > TURNED, AWAY, torch.where(turn > ONE_SIDED, SIDE, FRONT))
+    lip = anchors[:, UPPER_LIP]
+    seen &= (down[:, TIP] > 0) & (down[:, BASE] < 1) & ((lip > -0.5) & (lip < size)).all(1)
+    turn = frame.turn.abs()
+    kind = FRONT - (turn > ONE_SIDED).long() - (turn > TURNED).long()
     return torch.where(seen, kind, UNSEEN)
 
 
@@ -98,26 +119,26 @@ class Outline:
     """The outlines of a batch of masks, and the coordinates on their cloth.
 
     Args:
-        anchors: (B, 19, 2) float32 pixels, finite.
-        params: rows of :class:`autofr.masks.face_mask.FaceMaskGenerator`.
+        frame: the faces', finite.
+        params: rows of :class:`autofr.masks.parameters.FaceMaskGenerator`.
 
     Attributes:
-        anchors, frame: the faces'.
+        frame: the faces'.
         jaw: (B, P, 2) polygon in the frame, from the left upper corner round the chin to the right one.
         nose: (B, 2) where the upper edge crosses the nose line.
     """
 
-    def __init__(self, anchors: Tensor, params: dict[str, Tensor]) -> None:
-        self.anchors, self.frame = anchors, Frame(anchors)
-        points = self.frame.inward(anchors)
-        coverage, drop = params["coverage"][:, None], params["height"][:, None]
-        tip, chin = points[:, TIP], points[:, CHIN]
+    def __init__(self, frame: Frame, params: dict[str, Tensor]) -> None:
+        self.frame, points = frame, frame.points
+        chin = points[:, CHIN]
         # The nose line that the upper edge crosses: between nasion and tip (NIST's high to low nose coverage), under
         # the tip, or under the mouth.
-        full = torch.lerp(points[:, NASION], tip, 0.3 + 0.5 * drop)
-        half = torch.lerp(points[:, BASE], points[:, UPPER_LIP], 0.2 + 0.5 * drop)
-        under = torch.lerp(points[:, LOWER_LIP], chin, 0.1 + 0.4 * drop)
-        self.nose = torch.where(coverage == FULL, full, torch.where(coverage == HALF, half, under))
+        device = points.device
+        above = points[:, [NASION, BASE, LOWER_LIP]]  # by coverage
+        below = points[:, [TIP, UPPER_LIP, CHIN]]
+        offset, reach = torch.tensor([[0.3, 0.2, 0.1], [0.5, 0.5, 0.4]], device=device)[..., None]
+        lines = torch.lerp(above, below, offset + reach * params["height"][:, None, None])
+        self.nose = lines[torch.arange(len(points), device=device), params["coverage"]]
         left, right = self._sides(points, params)
         self.jaw = self._polygon(left, right, chin, params)
         self.jaw = self._sized(self.jaw, chin, params)
@@ -128,17 +149,16 @@ class Outline:
     @staticmethod
     def _sides(points: Tensor, params: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The contour of either side; the far side of a turned face never falls inside its profile line."""
-        jitter = params["jitter"]
-        left, right = points[:, LEFT] + jitter[:, :5], points[:, RIGHT] + jitter[:, 5:]
-        along = torch.tensor([-0.45, 0.0, 0.4, 0.75, 1.0], device=points.device)[:, None]
-        profile = torch.lerp(points[:, TIP : TIP + 1], points[:, CHIN : CHIN + 1], along)
-        profile = profile.index_copy(
-            1, torch.zeros(1, dtype=torch.long, device=points.device), points[:, 10:13].mean(1, keepdim=True)
-        )
-        outside = torch.tensor([0.04, 0.0], device=points.device)
-        beyond_left = left[..., :1] > (profile - outside)[..., :1]
-        beyond_right = right[..., :1] < (profile + outside)[..., :1]
-        return torch.where(beyond_left, profile - outside, left), torch.where(beyond_right, profile + outside, right)
+        sides = points[:, LEFT.start : RIGHT.stop] + params["jitter"]
+        # From the middle of the nose over its tip to the chin, a little outside.
+        along = torch.tensor([0.0, 0.4, 0.75, 1.0], device=points.device)[:, None]
+        ahead = torch.lerp(points[:, TIP : TIP + 1], points[:, CHIN : CHIN + 1], along)
+        profile = torch.cat([points[:, NASION : TIP + 1].mean(1, keepdim=True), ahead], 1).repeat(1, 2, 1)
+        outward = torch.tensor([-1.0] * 5 + [1.0] * 5, device=points.device)
+        profile = profile + 0.04 * torch.stack([outward, torch.zeros_like(outward)], -1)
+        inside = (sides - profile)[..., 0] * outward < 0
+        left, right = torch.where(inside[..., None], profile, sides).chunk(2, 1)
+        return left, right
 
     def _polygon(self, left: Tensor, right: Tensor, chin: Tensor, params: dict[str, Tensor]) -> Tensor:
         """Points along the contour between the upper corners, (B, P, 2): evenly spaced on the line through it."""
@@ -167,13 +187,11 @@ class Outline:
 
     def ears(self, params: dict[str, Tensor]) -> Tensor:
         """Where loops run to, (B, 4, 2) pixels: above and below the left ear, then the right one."""
-        points = self.frame.inward(self.anchors)
         out, rise = params["loop_out"], params["loop_rise"]
-        above, below = torch.stack([out, -rise], -1), torch.stack([out, 0.1 - 0.3 * rise], -1)
-        to_left = out.new_tensor([-1.0, 1.0])
-        left, right = points[:, LEFT][:, 0], points[:, RIGHT][:, 0]
-        ends = [left + above * to_left, left + below * to_left, right + above, right + below]
-        return self.frame.outward(torch.stack(ends, 1))
+        low = 0.1 - 0.3 * rise
+        reach = torch.stack([-out, -rise, -out, low, out, -rise, out, low], -1).view(-1, 4, 2)
+        roots = self.frame.points[:, [LEFT.start, LEFT.start, RIGHT.start, RIGHT.start]]
+        return self.frame.outward(roots + reach)
 
     def fields(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Signed distance and cloth coordinates at pixels.

@@ -93,17 +93,18 @@ def extents(outline: Outline, height: int, width: int) -> Tensor:
     return torch.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], 1).long()
 
 
-def plan(faces: Tensor, outline: Outline, params: dict[str, Tensor], designs: int, box: Box) -> Plan:
+def plan(faces: Tensor, anchors: Tensor, outline: Outline, params: dict[str, Tensor], designs: int, box: Box) -> Plan:
     """Everything about a batch of masks but their pixels.
 
     Args:
         faces: (B, 3, H, W) floating point in [0, 1].
+        anchors: (B, 19, 2) float32 pixels, finite.
         outline: where the masks lie.
         params: rows of :class:`autofr.masks.parameters.FaceMaskGenerator`.
         designs: textures in the bank.
         box: where masks will be painted.
     """
-    light = measure_light(faces, outline.anchors)
+    light = measure_light(faces, anchors)
     blur, grain = measure_focus(faces)
     at = _node_grid(box, faces.device)
     distance, u, v = outline.fields(at.flatten(0, 1))
@@ -124,7 +125,7 @@ def plan(faces: Tensor, outline: Outline, params: dict[str, Tensor], designs: in
         cord=(params["loop_colour"] * light.cast * exposure).clamp(0, 1),
         factors=factors,
         grain=params["grain"],
-        loops=ear_loops(outline, params, box.scale),
+        loops=ear_loops(outline, params, box.height, box.width),
         box=box,
     )
 
@@ -154,27 +155,27 @@ def blend(shown: Tensor, plan: Plan, textures: Tensor, noise: Tensor, box: Box) 
     # One look-up in the bank gives the shares of three colours, relief included.
     count = textures.shape[1]
     top, bottom = (((plan.design + end) * (2 / count) - 1)[:, None, None] for end in (0.5 / HEIGHT, 1 - 0.5 / HEIGHT))
-    at = torch.stack([u, torch.maximum(torch.minimum(v, bottom), top)], -1)
+    at = torch.stack([u, torch.minimum(v, bottom).clamp_(min=top)], -1)
     bank = textures.reshape(1, 3, count * HEIGHT, WIDTH).expand(len(skin), -1, -1, -1)
     shares = F.grid_sample(bank, at, padding_mode="border", align_corners=False)
     cloth = (plan.colours.transpose(1, 2) @ shares.flatten(2)).view_as(shares)
     hem = (distance * (0.4 / scale) + 1).clamp_min_(0)
     if max(box.bottom, box.right) > noise.shape[1]:
         noise = noise.repeat(1, *(-(-side // noise.shape[1]) for side in (box.bottom, box.right)))
-    speckle = box.of(noise)[plan.grain] * grain
+    speckle = box.of(noise)[plan.grain].mul_(grain)
     lit = torch.addcmul(shade, shade, hem.mul_(rim))
-    cloth = torch.addcmul(speckle[:, None], cloth, lit[:, None]).clamp(0, 1)
+    cloth = torch.addcmul(speckle[:, None], cloth, lit[:, None]).clamp_(0, 1)
 
     # Skin beside the mask lies in its shadow; the mask over all.
     near = torch.rsub(distance, 1, alpha=1 / (112 * scale * _SHADOW)).clamp_(0, 1)
     skin = skin * torch.rsub(near.square_().mul_(shadow), 1)[:, None]
     opacity = torch.rsub(distance / softness, 0.5).clamp_(0, 1)
-    return torch.lerp(skin, cloth, opacity[:, None]).to(shown.dtype)
+    return skin.lerp_(cloth, opacity[:, None]).to(shown.dtype)
 
 
 def mask_opacity(outline: Outline, height: int, width: int) -> Tensor:
     """Where the cloth is, sharp-edged, (B, H, W) in [0, 1]: what masks cover, whatever they look like."""
-    box, device = Box(0, height, 0, width, height, width), outline.anchors.device
+    box, device = Box(0, height, 0, width, height, width), outline.jaw.device
     at = _node_grid(box, device)
     distance = outline.fields(at.flatten(0, 1))[0].view(-1, *at.shape[:2])
     down, across = _weights(height, box.scale, device), _weights(width, box.scale, device)

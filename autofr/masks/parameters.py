@@ -75,6 +75,41 @@ _SECOND: dict[str, dict[str, float]] = {
 _THIRD: dict[str, dict[str, float]] = {"cup": {"grey": 2, "black": 1, "denim": 1}, "cloth": _CLOTH | {"white": 4}}
 
 
+# Ranges that a mask's numbers are drawn from, evenly; three where the cut matters: wide, round, a cup. Lengths are in
+# the face's frame (nasion to chin is 1).
+_Range = tuple[float, float]
+_RANGES: dict[str, _Range | tuple[_Range, _Range, _Range]] = {
+    "height": (0.0, 1.0),
+    "corner": ((-0.3, 0.15), (0.25, 0.7), (0.25, 0.7)),
+    "width": ((0.96, 1.03), (0.80, 0.93), (0.80, 0.93)),
+    "drop": ((-0.02, 0.04), (-0.03, 0.02), (-0.03, 0.02)),
+    "exposure": (0.9, 1.05),
+    "dome": ((0.08, 0.26), (0.08, 0.26), (0.16, 0.34)),
+    "crumple": ((0.02, 0.12), (0.02, 0.12), (0.0, 0.03)),
+    "rim": (-0.22, 0.12),
+    "shadow": (0.12, 0.4),
+    "softness": (0.85, 1.2),
+    "loop_opacity": (0.4, 0.9),
+    "loop_width": (0.6, 1.4),
+    "loop_out": (0.04, 0.14),
+    "loop_rise": (0.02, 0.2),
+    "loop_sag": (-0.03, 0.04),
+}
+_VECTORS: dict[str, tuple[int, _Range]] = {
+    "shift": (2, (-0.012, 0.012)),
+    "fold": (3, (0.0, 6.28)),
+    "brightness": (3, (0.85, 1.08)),
+    "hue": (9, (-0.035, 0.035)),
+}
+_CHOICES = ("coverage", "kind", "cut", "design", "grain", "loops", "lower", "band", "first", "second", "third")
+_ROUND, _LOOPS, _LOWER, _BAND = (
+    0.15,
+    0.85,
+    0.5,
+    0.25,
+)  # shares: round cuts, masks with loops, with low ones, in own colour
+
+
 class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
     """Draws parameters of masks; :class:`autofr.masks.RandomFaceMask` says what they do.
 
@@ -95,60 +130,55 @@ class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
         self._coverage = _cumulative([list(coverage.values())])[0]
         self._kind = _cumulative([list(material.values())])[0]
         self._colours = torch.tensor(list(_COLOURS.values()))
-        self._tables = torch.stack([_colour_table(weights) for weights in (_FIRST, _SECOND, _THIRD)])
+        self._tables = torch.stack([_colour_table(weights) for weights in (_FIRST, _SECOND, _THIRD)], 1)
+        vectors = _VECTORS | {"tilt": (1, (-tilt, tilt)), "jitter": (20, (-jitter, jitter))}
+        spread = [ranges if isinstance(ranges[0], tuple) else (ranges,) * 3 for ranges in _RANGES.values()]
+        spread += [(ranges,) * 3 for count, ranges in vectors.values() for _ in range(count)]
+        bounds = torch.tensor(spread, dtype=torch.float32)  # (columns, cuts, 2)
+        self._low, self._span = bounds[..., 0].T.contiguous(), (bounds[..., 1] - bounds[..., 0]).T.contiguous()
+        self._names = [*_RANGES, *vectors]
+        self._sizes = [1] * len(_RANGES) + [count for count, _ in vectors.values()]
 
     def __repr__(self) -> str:
         return f"coverage={self.coverage}, material={self.material}, tilt={self.tilt}, jitter={self.jitter}"
 
     def make_samplers(self, device: torch.device, dtype: torch.dtype) -> None:
         self.at = device
-        for name in ("_first", "_count", "_coverage", "_kind", "_colours", "_tables"):
+        for name in ("_first", "_count", "_coverage", "_kind", "_colours", "_tables", "_low", "_span"):
             setattr(self, name, getattr(self, name).to(device))
 
     def forward(self, batch_shape: tuple[int, ...], same_on_batch: bool = False) -> dict[str, Tensor]:
         """Parameters for ``batch_shape[0]`` faces, float32 whatever the images' type: half would wobble by a pixel."""
         rows = 1 if same_on_batch else batch_shape[0]
+        chances = torch.rand((rows, len(_CHOICES) + self._low.shape[1]), device=self.at, dtype=torch.float32)
+        chance = dict(zip(_CHOICES, chances[:, : len(_CHOICES)].unbind(1), strict=True))
 
-        def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return low + (high - low) * torch.rand((rows, *shape), device=self.at, dtype=torch.float32)
+        def pick(name: str, cumulative: Tensor) -> Tensor:
+            return (chance[name][:, None] >= cumulative).sum(-1).clamp_max(cumulative.shape[-1] - 1)
 
-        def pick(cumulative: Tensor) -> Tensor:
-            return (uniform(0, 1, 1) >= cumulative).sum(-1).clamp_max(cumulative.shape[-1] - 1)
-
-        coverage, kind = pick(self._coverage), pick(self._kind)
+        kind = pick("kind", self._kind)
         cup, surgical, user = (kind == KINDS.index(name) for name in ("cup", "surgical", "user"))
-        colours = torch.stack([self._colours[pick(table[kind])] for table in self._tables], 1)
-        colours = (colours * uniform(0.85, 1.08, 3, 1) + uniform(-0.035, 0.035, 3, 3)).clamp(0.02, 1)
-        colours = torch.where(user[:, None, None], torch.eye(3, device=self.at), colours)
-        band = torch.where((surgical | cup)[:, None], self._colours[0], colours[:, 0])
-        band = torch.where((uniform(0, 1) < 0.25)[:, None], colours[:, 0], band)
-        round_ = cup | (uniform(0, 1) < 0.15)
-        drawn = {
-            "coverage": coverage,
-            "height": uniform(0, 1),
-            "corner": torch.where(round_, uniform(0.25, 0.7), uniform(-0.3, 0.15)),
-            "tilt": uniform(-self.tilt, self.tilt),
-            "width": torch.where(round_, uniform(0.80, 0.93), uniform(0.96, 1.03)),
-            "drop": torch.where(round_, uniform(-0.03, 0.02), uniform(-0.02, 0.04)),
-            "shift": uniform(-0.012, 0.012, 2),
-            "jitter": uniform(-self.jitter, self.jitter, 10, 2),
-            "design": self._first[kind] + (uniform(0, 1) * self._count[kind]).long(),
+        cut = torch.where(cup, 2, (chance["cut"] < _ROUND).long())
+        values = self._low[cut] + self._span[cut] * chances[:, len(_CHOICES) :]
+        drawn = dict(zip(self._names, torch.split(values, self._sizes, 1), strict=True))
+        drawn = {name: value[:, 0] if value.shape[1] == 1 else value for name, value in drawn.items()}
+
+        tables = self._tables[kind].unbind(1)
+        palette = [
+            self._colours[pick(name, table)] for name, table in zip(("first", "second", "third"), tables, strict=True)
+        ]
+        colours = torch.stack(palette, 1) * drawn.pop("brightness")[..., None] + drawn.pop("hue").view(-1, 3, 3)
+        colours = torch.where(user[:, None, None], torch.eye(3, device=self.at), colours.clamp(0.02, 1))
+        white = (surgical | cup) & (chance["band"] >= _BAND)
+        drawn |= {
+            "coverage": pick("coverage", self._coverage),
+            "jitter": drawn["jitter"].view(-1, 10, 2),
+            "design": self._first[kind] + (chance["design"] * self._count[kind]).long(),
             "colours": colours,
-            "exposure": uniform(0.9, 1.05),
-            "dome": torch.where(cup, uniform(0.16, 0.34), uniform(0.08, 0.26)),
-            "crumple": torch.where(cup, uniform(0.0, 0.03), uniform(0.02, 0.12)),
-            "fold": uniform(0, 6.28, 3),
-            "rim": uniform(-0.22, 0.12),
-            "shadow": uniform(0.12, 0.4),
-            "softness": uniform(0.85, 1.2),
-            "grain": (uniform(0, 1) * GRAINS).long(),
-            "loop_opacity": uniform(0.4, 0.9) * (uniform(0, 1) < 0.85),
-            "loop_lower": uniform(0, 1) < 0.5,
-            "loop_width": uniform(0.6, 1.4),
-            "loop_out": uniform(0.04, 0.14),
-            "loop_rise": uniform(0.02, 0.2),
-            "loop_sag": uniform(-0.03, 0.04),
-            "loop_colour": band,
+            "grain": (chance["grain"] * GRAINS).long(),
+            "loop_opacity": drawn["loop_opacity"] * (chance["loops"] < _LOOPS),
+            "loop_lower": chance["lower"] < _LOWER,
+            "loop_colour": torch.where(white[:, None], self._colours[0], colours[:, 0]),
         }
         return {k: v.expand(batch_shape[0], *v.shape[1:]) if same_on_batch else v for k, v in drawn.items()}
 

@@ -27,7 +27,7 @@ from torch import Tensor
 import autofr
 from autofr.losses import ArcFace
 from autofr.masks import RandomFaceMask
-from autofr.masks.geometry import AWAY, Outline, placement
+from autofr.masks.geometry import AWAY, Frame, Outline, placement
 from autofr.masks.geometry import FULL as FULL_COVERAGE
 from autofr.masks.paint import mask_opacity
 
@@ -54,7 +54,7 @@ class GreyPolygon(RandomFaceMask):
             "width": plain["width"] + 1,
             "height": plain["height"] + 0.5,
         }
-        opacity = mask_opacity(Outline(params["anchors"][rows], plain), height, width)[:, None]
+        opacity = mask_opacity(Outline(Frame.of(params["anchors"][rows]), plain), height, width)[:, None]
         return input.index_copy(0, rows, torch.lerp(input[rows], torch.full_like(input[rows], 0.5), opacity))
 
 

@@ -19,7 +19,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from autofr.masks import RandomFaceMask, read_landmarks
-from autofr.masks.geometry import AWAY, FRONT, SIDE, UNSEEN, Outline, placement, yaw
+from autofr.masks.geometry import AWAY, FRONT, SIDE, UNSEEN, Frame, Outline, placement, yaw
 from autofr.masks.paint import mask_opacity
 from autofr.masks.schemes import landmark_scheme
 
@@ -66,7 +66,9 @@ def main() -> None:
             part = slice(start, start + BATCH)
             params = generator(torch.Size([len(anchors[part]), 3, SIZE, SIZE]))
             wanted = kinds[part] > AWAY
-            cloth = mask_opacity(Outline(anchors[part][wanted], {k: v[wanted] for k, v in params.items()}), SIZE, SIZE)
+            cloth = mask_opacity(
+                Outline(Frame.of(anchors[part][wanted]), {k: v[wanted] for k, v in params.items()}), SIZE, SIZE
+            )
             painted = dict(zip((wanted.nonzero()[:, 0] + start).tolist(), (cloth > 0.5).numpy(), strict=True))
             for index in range(start, start + len(wanted)):
                 key = (names[index].split("_")[0], KINDS[int(kinds[index])])

@@ -14,7 +14,7 @@ from torch import Tensor
 from autofr import AutofrError
 from autofr.data import synthetic_faces
 from autofr.masks import RandomFaceMask
-from autofr.masks.geometry import Outline
+from autofr.masks.geometry import Frame, Outline
 from autofr.masks.paint import Box, plan
 
 FACES = synthetic_faces(4, 4, 64, seed=1)
@@ -275,7 +275,9 @@ def test_the_inner_functions_compile_without_graph_breaks() -> None:
     box = Box(0, 64, 0, 64, 64, 64)
 
     def inner(faces: Tensor, params: dict[str, Tensor]) -> Tensor:
-        planned = plan(faces, Outline(params["anchors"], params), params, mask.textures.shape[1], box)
+        planned = plan(
+            faces, params["anchors"], Outline(Frame.of(params["anchors"]), params), params, mask.textures.shape[1], box
+        )
         return mask._painted(faces.clone(), planned, box)
 
     torch._dynamo.reset()

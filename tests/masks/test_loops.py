@@ -1,14 +1,16 @@
 import torch
 
-from autofr.masks.loops import Strokes, draw
+from autofr.masks.loops import Strokes, draw, within
 
 
 def test_the_strongest_stroke_counts_and_outside_is_cut_off() -> None:
     images = torch.zeros(1, 3, 4, 5)
-    strokes = Strokes(
+    strokes = within(
         x=torch.tensor([[1.0, 1.0, 4.0, 5.0, -1.0, 0.0]]),
         y=torch.tensor([[2.0, 2.0, 3.0, 0.0, 0.0, 4.0]]),
         share=torch.tensor([[0.25, 0.5, 1.0, 1.0, 1.0, 1.0]]),
+        height=4,
+        width=5,
     )
     drawn = draw(images.clone(), strokes, torch.tensor([[1.0, 0.5, 0.0]]))
     expected = torch.zeros(1, 3, 4, 5)
@@ -20,7 +22,7 @@ def test_the_strongest_stroke_counts_and_outside_is_cut_off() -> None:
 def test_with_a_gradient_the_same_is_drawn_and_the_input_kept() -> None:
     torch.manual_seed(0)
     images = torch.rand(3, 3, 9, 7)
-    strokes = Strokes(*(torch.randint(-1, 10, (2, 3, 40)).float()), share=torch.rand(3, 40))
+    strokes = within(*torch.randint(-1, 10, (2, 3, 40)).float(), torch.rand(3, 40), 9, 7)
     colour = torch.rand(3, 3)
     leaf = images.clone().requires_grad_()
     torch.testing.assert_close(draw(leaf, strokes, colour), draw(images.clone(), strokes, colour))
