@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -52,7 +53,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
-    for command in ("search", "evaluate", "spaces", "ui"):
+    for command in ("search", "evaluate", "landmarks", "mask", "spaces", "ui"):
         done = run(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "usage: autofr" in done.stdout
@@ -226,3 +227,48 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert autofr.__version__ in capsys.readouterr().out
+
+
+def test_a_sheet_of_masks_from_the_command_line(folder: Path, tmp_path: Path) -> None:
+    done = run("mask", folder, "-o", "sheet.png", "--faces", "6", "--material", "surgical", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("6 faces: ")
+    assert "sheet.png" in done.stdout
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    refused = run("mask", folder, "-o", "other.png", "--material", "silk", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.strip().count("\n") == 0
+    assert "unknown material silk" in refused.stderr
+    assert not (tmp_path / "other.png").exists()
+
+
+def test_landmarks_need_photographs(tmp_path: Path) -> None:
+    done = run("landmarks", tmp_path, "-o", "l.npz", "--detector", "dlib", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds no images" in done.stderr
+
+
+def test_other_landmark_schemes_train_and_evaluate(folder: Path, tmp_path: Path) -> None:
+    """A file of 96 points a face, whose order the user names, in search, resume and evaluate."""
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as archive:
+        names, landmarks = archive["names"], archive["landmarks"]
+    shuffled = np.full((len(names), 96, 2), 1.0, dtype=np.float32)
+    shuffled[:, 20:88] = landmarks
+    np.savez(path, names=names, landmarks=shuffled)
+    anchors = [1, 3, 5, 6, 7, 15, 13, 11, 10, 9, 27, 28, 30, 33, 51, 57, 8, 41, 46]
+    scheme = "96:" + ",".join(str(i + 20) for i in anchors)
+    told = run(*search_arguments(folder, tmp_path / "no"), cwd=tmp_path)
+    assert told.returncode == 2
+    assert "96:INDEX" in told.stderr
+    done = run(*search_arguments(folder, tmp_path / "run"), "--landmark-scheme", scheme, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["data"]["landmark_scheme"] == scheme
+    resumed = run("search", "--resume", tmp_path / "run", "--no-tracking", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    scored = run(
+        "evaluate", tmp_path / "run", "--data", folder, "--landmark-scheme", scheme, "--device", "cpu", cwd=tmp_path
+    )
+    assert scored.returncode == 0, scored.stderr
+    assert "masked" in scored.stdout

@@ -96,9 +96,11 @@ def measure_focus(faces: Tensor) -> tuple[Tensor, Tensor]:
     rows = faces[:, 1, 2::8].float()
     one = (rows[..., 1:] - rows[..., :-1]).square().mean((1, 2))
     two = (rows[..., 2:] - rows[..., :-2]).square().mean((1, 2))
-    # Squared differences over one pixel against those over two: 1/4 on a ramp, up to 1/2 at a sharp edge. On sharp
-    # photographs blurred by a known deviation the excess over 1/4 is 0.0255 / deviation², from 0.4 to 2 pixels.
-    blur = (0.0255 / (one / two.clamp_min(1e-8) - 0.25).clamp_min(1e-3)).sqrt()
     second = (rows[..., 2:] - 2 * rows[..., 1:-1] + rows[..., :-2]).abs()[..., ::4].flatten(1)
     noise = second.median(1).values / (0.6745 * 6**0.5)
+    # Squared differences over one pixel against those over two, the noise's share taken off: 1/4 on a ramp, up to 1/2
+    # at a sharp edge. On sharp photographs blurred by a known deviation the excess over 1/4 is 0.0195 / deviation²,
+    # from 0.4 to 2 pixels.
+    grain = 2 * noise.square()
+    blur = (0.0195 / ((one - grain).clamp_min(1e-8) / (two - grain).clamp_min(1e-8) - 0.25).clamp_min(1e-3)).sqrt()
     return blur.clamp(0.3, 2.5), noise.clamp(0, 0.06)
