@@ -134,6 +134,11 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         flags: dict[str, Any],
         transform: Tensor | None = None,
     ) -> Tensor:
+        # Under autocast products of coordinates would be taken in half precision: a mask would miss the face.
+        with torch.autocast(input.device.type, enabled=False):
+            return self._masked(input.contiguous(), params)
+
+    def _masked(self, input: Tensor, params: dict[str, Tensor]) -> Tensor:
         height, width = input.shape[-2:]
         drawn = params["batch_prob"].expand(len(input)) > 0.5
         params = {name: value for name, value in params.items() if name not in ("batch_prob", "forward_input_shape")}

@@ -204,6 +204,27 @@ def test_low_precision_agrees_with_single(dtype: torch.dtype) -> None:
     assert (first - second).abs().max() < (0.01 if dtype == torch.bfloat16 else 0.002)
 
 
+@pytest.mark.parametrize("p", [0.5, 1.0])
+def test_any_memory_layout(p: float) -> None:
+    mask = RandomFaceMask(p=p)
+    first = mask(IMAGES, LANDMARKS)
+    for layout in (
+        IMAGES.contiguous(memory_format=torch.channels_last),
+        IMAGES.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2),
+        torch.cat([IMAGES, IMAGES], 3)[..., :64],
+    ):
+        assert torch.equal(mask(layout, params=mask._params), first)
+
+
+def test_autocast_does_not_move_the_mask() -> None:
+    mask = RandomFaceMask(p=1.0)
+    first = mask(IMAGES, LANDMARKS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        second = mask(IMAGES, params=mask._params)
+    assert second.dtype == torch.float32
+    assert torch.equal(second, first)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("p", [0.3, 1.0])
 def test_a_gpu_paints_what_the_cpu_paints(p: float) -> None:
