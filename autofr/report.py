@@ -38,7 +38,7 @@ def stored_arguments(run_dir: Path) -> dict[str, Any]:
         "space": config["space"]["name"],
         "data": data["source"],
         "landmarks": data["landmarks"],
-        "landmark_scheme": data["landmark_scheme"],
+        "landmark_scheme": data.get("landmark_scheme"),
         "validation_identities": data["validation_identities"],
         "policy": config["policy"],
         "population": config["population"],

@@ -21,6 +21,9 @@ from autofr.masks import RandomFaceMask, landmark_scheme, read_landmarks
 from autofr.masks.geometry import AWAY, FRONT, SIDE, UNSEEN, placement
 from autofr.seeding import seeded
 
+LARGEST = 16_000
+"""Side of a sheet in pixels, at most: picture formats end there."""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -95,10 +98,16 @@ def draw_sheet(
     target = Path(output)
     if target.suffix.lower() not in SUFFIXES:
         raise AutofrError(f"{target} should end in one of {', '.join(sorted(SUFFIXES))}")
+    if target.is_dir() or target.resolve() == Path(source).resolve():
+        raise AutofrError(f"{target} is a folder, or the image itself; name another file")
+    if landmarks is not None and detector is not None:
+        raise AutofrError("--landmarks and --detector exclude each other")
     if min(faces, columns) < 1 or not 16 <= size <= 1024 or seed < 0:
         raise AutofrError(
             "a sheet needs 1 face and 1 column or more, faces of 16 to 1024 pixels, and a seed of 0 or more"
         )
+    if max(min(columns, faces), 2 * -(-faces // columns)) * size > LARGEST:
+        raise AutofrError(f"the sheet would be larger than {LARGEST} pixels; take fewer faces or a smaller size")
     try:
         mask = RandomFaceMask(
             p=1.0,
@@ -111,6 +120,10 @@ def draw_sheet(
         raise AutofrError(str(error)) from None
     root, names = _images(Path(source))
     known, scheme = _known(Path(source), landmarks, landmark_scheme, detector)
+    if known is None and landmark_scheme is not None:
+        raise AutofrError("--landmark-scheme goes with a landmarks file; a detector knows its own")
+    if known is not None and not any(name in known for name in names):
+        raise AutofrError(f"the landmarks name no image of {source}: they have '{next(iter(known))}', it '{names[0]}'")
     wanted = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), faces)).round().astype(int)]
     finder = _Finder(known, scheme, detector, size)
     shown = [finder.face(root / name, name) for name in wanted]
@@ -171,7 +184,9 @@ def _images(source: Path) -> tuple[Path, list[str]]:
         return source.parent, [source.name]
     if not source.is_dir():
         raise AutofrError(f"no such image or folder {source}")
-    names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
+    names = sorted(
+        p.relative_to(source).as_posix() for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+    )
     if not names:
         raise AutofrError(f"{source} holds no images")
     return source, names

@@ -62,6 +62,8 @@ def test_bad_input_is_told_and_nothing_written(folder: Path, tmp_path: Path) -> 
         (tmp_path / "none", "x.png", {}, "no such image or folder"),
         (bad, "x.png", {}, "holds no images"),
         (folder, "x.gif", {}, "should end in one of"),
+        (folder, "x.png", {"faces": 100_000, "columns": 4}, "larger than 16000 pixels"),
+        (folder, "x.png", {"landmarks": tmp_path / "none.npz", "detector": "dlib"}, "exclude each other"),
         (folder, "x.png", {"faces": 0}, "1 face"),
         (folder, "x.png", {"size": 4000}, "16 to 1024"),
         (folder, "x.png", {"material": "silk"}, "unknown material silk"),
@@ -74,6 +76,23 @@ def test_bad_input_is_told_and_nothing_written(folder: Path, tmp_path: Path) -> 
             draw_sheet(source, tmp_path / output, **settings)
     bad.rmdir()
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_the_photograph_itself_is_not_overwritten(folder: Path) -> None:
+    image = next(folder.glob("*/*.png"))
+    before = image.read_bytes()
+    with pytest.raises(AutofrError, match="the image itself"):
+        draw_sheet(image, image, landmarks=folder.with_name("faces_landmarks.npz"))
+    assert image.read_bytes() == before
+
+
+def test_landmarks_of_other_images_are_refused(folder: Path, tmp_path: Path) -> None:
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as archive:
+        names, landmarks = archive["names"], archive["landmarks"]
+    np.savez(path, names=np.char.add("x/", names), landmarks=landmarks)
+    with pytest.raises(AutofrError, match="name no image"):
+        draw_sheet(folder, tmp_path / "sheet.png")
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -17,21 +19,32 @@ TEMPLATE = np.array(
 Array = npt.NDArray[np.float64]
 
 
+_FIVE: dict[str, tuple[Sequence[int], ...]] = {
+    "ibug68": (range(36, 42), range(42, 48), [30], [48], [54]),
+    "wflw98": (range(60, 68), range(68, 76), [54], [76], [82]),
+    "insightface106": ([35, 41, 42, 39, 37, 36], [89, 95, 96, 93, 91, 90], [86], [52], [61]),
+    "points5": ([0], [1], [2], [3], [4]),
+}
+
+
+def can_align(scheme: str) -> None:
+    """Nothing, if faces with landmarks of that scheme can be aligned.
+
+    Raises:
+        AutofrError: they cannot.
+    """
+    if scheme not in _FIVE:
+        raise AutofrError(f"faces with landmarks of scheme {scheme} cannot be aligned; known: {', '.join(_FIVE)}")
+
+
 def five_points(landmarks: npt.NDArray[np.floating], scheme: str) -> Array:
     """Eye centres, nose tip and mouth corners of a face, (5, 2).
 
     Raises:
         AutofrError: a scheme for which they are not known.
     """
-    groups = {
-        "ibug68": (range(36, 42), range(42, 48), [30], [48], [54]),
-        "wflw98": (range(60, 68), range(68, 76), [54], [76], [82]),
-        "insightface106": ([35, 41, 42, 39, 37, 36], [89, 95, 96, 93, 91, 90], [86], [52], [61]),
-        "points5": ([0], [1], [2], [3], [4]),
-    }
-    if scheme not in groups:
-        raise AutofrError(f"faces with landmarks of scheme {scheme} cannot be aligned; known: {', '.join(groups)}")
-    return np.stack([np.asarray(landmarks, dtype=np.float64)[list(group)].mean(0) for group in groups[scheme]])
+    can_align(scheme)
+    return np.stack([np.asarray(landmarks, dtype=np.float64)[list(group)].mean(0) for group in _FIVE[scheme]])
 
 
 def alignment(points: npt.NDArray[np.floating], template: Array = TEMPLATE) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class FaceAlignmentDetector:
             self._library: Any = face_alignment.FaceAlignment(
                 face_alignment.LandmarksType.TWO_D, device=device, flip_input=False, compile=False
             )
-        except (OSError, RuntimeError, EOFError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise AutofrError(
                 f"face-alignment cannot load its weights ({_first_line(error)}); without a network, put "
                 f"{' and '.join(weights())} into {cache()}, or take --detector dlib"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autofr.detection.align import align_face
+from autofr.detection.align import align_face, can_align
 from autofr.detection.base import Detector, create_detector
 from autofr.exceptions import AutofrError
 from autofr.files import write_bytes
@@ -71,7 +71,7 @@ def find_landmarks(
 
     Raises:
         AutofrError: no images, an output that exists or cannot be written, notes of another run, a detector that is
-            not here.
+            not here; or no face in any image.
     """
     root, target = Path(folder), Path(output)
     names = _photographs(root)
@@ -80,9 +80,11 @@ def find_landmarks(
     if target.exists():
         raise AutofrError(f"{target} exists; remove it, or name another with -o")
     aligned = None if align is None else Path(align)
-    if aligned is not None and aligned.resolve() == root.resolve():
-        raise AutofrError(f"--align {aligned} would overwrite the photographs; name another folder")
+    if aligned is not None and root.resolve() in (aligned.resolve(), *aligned.resolve().parents):
+        raise AutofrError(f"--align {aligned} lies among the photographs of {root}; name a folder outside")
     finder = create_detector(detector, device) if isinstance(detector, str) or detector is None else detector
+    if aligned is not None:
+        can_align(finder.scheme)
     about = {
         "format": FORMAT,
         "folder": str(root.resolve()),
@@ -91,21 +93,28 @@ def find_landmarks(
     }
     notes = target.with_name(target.name + ".partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    begun = notes.exists()
-    done = _notes(notes, about) if begun else {}
+    if aligned is not None:
+        aligned.mkdir(parents=True, exist_ok=True)  # told now if it cannot be made
+    done = _notes(notes, about)
     display = Display(progress)
     if done:
         display.say(f"going on after {len(done)} of {len(names)} images ({notes})")
     with notes.open("a", encoding="utf-8") as log, display.bar(f"landmarks by {finder.name}", len(names)) as advance:
-        if not begun:
+        if done is None:
+            done = {}
             log.write(json.dumps(about) + "\n")
+            log.flush()
         for name in names:
             if name not in done:
                 done[name] = _look(root / name, finder, None if aligned is None else aligned / name)
                 log.write(json.dumps({"name": name, **done[name]}) + "\n")
                 log.flush()
             advance(1)
-    found = _write(target, names, done, finder.scheme)
+    try:
+        found = _write(target, names, done, finder.scheme)
+    except AutofrError:  # nothing to go on with; a full disk leaves the notes
+        notes.unlink()
+        raise
     notes.unlink()
     return found
 
@@ -113,7 +122,9 @@ def find_landmarks(
 def _photographs(root: Path) -> list[str]:
     if not root.is_dir():
         raise AutofrError(f"no such folder {root}")
-    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    names = sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+    )
     if not names:
         raise AutofrError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
     return names
@@ -121,11 +132,16 @@ def _photographs(root: Path) -> list[str]:
 
 def _look(path: Path, detector: Detector, face_path: Path | None) -> dict[str, Any]:
     """What one photograph shows; its face is written before it is noted."""
+    points = landmark_scheme(detector.scheme).count
     try:
         image = open_image(path)
     except OSError as error:
         return {"missed": f"cannot be read: {error}"}
-    faces = detector.detect(np.asarray(image))
+    try:
+        faces = detector.detect(np.asarray(image))
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        return {"missed": f"the detector failed: {error}"}
+    faces = [f for f in faces if f.landmarks.shape == (points, 2) and np.isfinite(f.landmarks).all()]
     if not faces:
         return {"missed": "no face found"}
     face = max(faces, key=lambda f: f.area)
@@ -148,9 +164,14 @@ def _format(path: Path) -> str:
     return {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}[path.suffix.lower()]
 
 
-def _notes(path: Path, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an earlier run noted; a last line cut short is taken out of the file."""
+def _notes(path: Path, about: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """What an earlier run noted; a last line cut short is taken out of the file. ``None``: nothing was begun."""
+    if not path.exists():
+        return None
     lines = list(_whole_lines(path))
+    if not lines and "\n" not in path.read_text(encoding="utf-8", errors="replace"):  # stopped in its first line
+        path.unlink()
+        return None
     if not lines or lines[0] != about:
         raise AutofrError(
             f"{path} was left by another run (folder, --align or detector differ); remove it to start anew"
@@ -189,13 +210,15 @@ def _write(target: Path, names: list[str], done: dict[str, dict[str, Any]], sche
             continue
         landmarks[row], scores[row] = note["landmarks"], note["score"]
         found.several += note["faces"] > 1
-    detected = np.isfinite(scores)
+    detected = np.isfinite(landmarks).all((1, 2))
     found.detected = int(detected.sum())
     if found.misses:
         found.report = target.with_name(target.stem + "_misses.csv")
         text = io.StringIO()
         csv.writer(text).writerows([("name", "reason"), *found.misses])
-        write_bytes(found.report, text.getvalue().encode())
+        write_bytes(found.report, text.getvalue().encode(errors="surrogateescape"))
+    if not found.detected:
+        raise AutofrError(f"no face found in any of {len(names)} images; the reasons are in {found.report}")
     packed = io.BytesIO()
     np.savez_compressed(
         packed, names=np.array(names), landmarks=landmarks, detected=detected, scores=scores, scheme=np.array(scheme)

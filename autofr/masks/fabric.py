@@ -8,6 +8,7 @@ pattern and relief together, in any colours.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,7 @@ BLURS = (0.0, 0.8, 1.6)
 """Each texture is kept sharp and blurred, by these standard deviations in texels: photographs differ in focus."""
 
 KINDS = ("surgical", "plain", "striped", "checked", "dotted", "floral", "cup", "user")
-"""``user``: textures from a folder."""
+"""``user``, textures from a folder, comes last. Each other kind is a method of :class:`_Draughtsman`."""
 _EACH = {"surgical": 8, "plain": 6, "striped": 5, "checked": 5, "dotted": 5, "floral": 7, "cup": 8}
 
 
@@ -61,24 +62,22 @@ def load_fabrics(folder: str | Path | None = None) -> Fabrics:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must also serve calls that need gradients
 def _drawn() -> Fabrics:
-    draw = _Draughtsman(seed=7)
-    makers = {
-        "surgical": draw.surgical,
-        "plain": draw.plain,
-        "striped": draw.striped,
-        "checked": draw.checked,
-        "dotted": draw.dotted,
-        "floral": draw.floral,
-        "cup": draw.cup,
-    }
     designs: list[Tensor] = []
     first, count = [], []
-    for kind in KINDS[:-1]:
-        first.append(len(designs))
-        count.append(_EACH[kind])
-        designs += [makers[kind](i) for i in range(_EACH[kind])]
-    return Fabrics(_blurred(torch.stack(designs)), (*first, len(designs)), (*count, 0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # thousands of tiny operations: handing each to a second thread costs more than it saves
+    try:
+        for kind in KINDS[:-1]:
+            draw = getattr(_Draughtsman(zlib.crc32(kind.encode())), kind)
+            first.append(len(designs))
+            count.append(_EACH[kind])
+            designs += [draw(i) for i in range(_EACH[kind])]
+        textures = _blurred(torch.stack(designs))
+    finally:
+        torch.set_num_threads(threads)
+    return Fabrics(textures, (*first, len(designs)), (*count, 0))
 
 
 def _blurred(designs: Tensor) -> Tensor:
@@ -107,11 +106,13 @@ class _Draughtsman:
     def __init__(self, seed: int) -> None:
         self.rng = torch.Generator().manual_seed(seed)
         self.y, self.x = torch.meshgrid(
-            (torch.arange(HEIGHT) + 0.5) / HEIGHT, (torch.arange(WIDTH) + 0.5) / WIDTH * 2 - 1, indexing="ij"
+            (torch.arange(HEIGHT, dtype=torch.float32) + 0.5) / HEIGHT,
+            (torch.arange(WIDTH, dtype=torch.float32) + 0.5) / WIDTH * 2 - 1,
+            indexing="ij",
         )
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.rng)
+        return low + (high - low) * torch.rand(shape, generator=self.rng, dtype=torch.float32)
 
     def surgical(self, index: int) -> Tensor:
         """Three or four pleats, a nose wire, welded rims."""

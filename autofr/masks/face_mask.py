@@ -15,7 +15,7 @@ from autofr.masks.geometry import AWAY, Frame, Outline, place
 from autofr.masks.loops import draw
 from autofr.masks.paint import Box, Plan, blend, extents, plan
 from autofr.masks.parameters import COVERAGE, GRAINS, MATERIAL, FaceMaskGenerator, shares
-from autofr.masks.schemes import COUNT, landmark_scheme, scheme_of
+from autofr.masks.schemes import COUNT, landmark_scheme, middling_face, scheme_of
 
 _SLACK = 0.01  # a resized or compressed image may stray that far from [0, 1]
 _PORTION = 16  # faces painted at a time on the CPU: what they need stays in its cache
@@ -32,9 +32,10 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
 
     Args:
         p: probability that a face is masked (MAN: 0.2).
-        coverage: shares of ``full`` (nose and mouth), ``half`` (below the nose) and ``chin`` (below the mouth).
-        material: shares of ``surgical``, ``plain``, ``striped``, ``checked``, ``dotted``, ``floral``, ``cup`` and
-            ``user``.
+        coverage: shares of ``full`` (nose and mouth), ``half`` (below the nose) and ``chin`` (below the mouth), such as
+            ``{"full": 3, "half": 1}``; or one of the names.
+        material: one, or shares, of ``surgical``, ``plain``, ``striped``, ``checked``, ``dotted``, ``floral``,
+            ``cup`` and ``user``.
         textures: a folder of images to wear as cloth (``material`` ``user``); without ``material`` they get half.
         tilt: largest obliqueness: contour points (of 10, ear to ear) by which one corner rises and the other falls.
         jitter: largest shift of a contour point, as a share of the distance from nasion to chin.
@@ -54,8 +55,8 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
     def __init__(
         self,
         p: float = 0.2,
-        coverage: Mapping[str, float] | None = None,
-        material: Mapping[str, float] | None = None,
+        coverage: Mapping[str, float] | str | None = None,
+        material: Mapping[str, float] | str | None = None,
         textures: str | Path | None = None,
         tilt: float = 0.35,
         jitter: float = 0.02,
@@ -73,11 +74,13 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         kinds = shares(material, MATERIAL, "material")
         if kinds["user"] > 0 and textures is None:
             raise ValueError("material 'user' needs a folder of textures")
+        if kinds["user"] == 0 and textures is not None:
+            raise ValueError("textures are worn as material 'user', and its share is 0")
         self.scheme = None if scheme is None else landmark_scheme(scheme)
         fabrics = load_fabrics(textures)
         self._param_generator = FaceMaskGenerator(shares(coverage, COVERAGE, "coverage"), kinds, tilt, jitter, fabrics)
         self.register_buffer("textures", fabrics.textures.transpose(0, 1).contiguous(), persistent=False)
-        noise = torch.randn(GRAINS, 128, 128, generator=torch.Generator().manual_seed(1))
+        noise = torch.randn(GRAINS, 128, 128, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
         self.register_buffer("noise", noise, persistent=False)
 
     def forward(
@@ -90,8 +93,8 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         """Mask a batch.
 
         Args:
-            input: (B, 3, H, W) or (3, H, W), floating point in [0, 1]. The range is checked on the CPU; elsewhere the
-                check would wait for the device, and what lies outside it is kept as it is.
+            input: (B, 3, H, W) or (3, H, W), floating point in [0, 1], give or take 0.01. The range is checked on the
+                CPU; elsewhere the check would wait for the device, and what lies outside it is kept as it is.
             landmarks: (B, N, 2) or (N, 2) pixels of the input, N points of the scheme. May be left out when
                 ``params`` are replayed, which hold the anchors.
             params: the ``_params`` of an earlier call.
@@ -104,6 +107,8 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
                 outside [0, 1].
             AutofrError: no scheme has that number of points.
         """
+        if not isinstance(input, Tensor):
+            raise ValueError(f"RandomFaceMask takes a tensor of images, got {type(input).__name__}")
         if input.dim() not in (3, 4) or input.shape[-3] != 3 or not input.is_floating_point():
             raise ValueError(
                 f"RandomFaceMask takes floating-point images (B, 3, H, W) or (3, H, W) in [0, 1], "
@@ -117,15 +122,23 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         if params is None:
             if landmarks is None:
                 raise ValueError("RandomFaceMask needs landmarks: mask(images, landmarks)")
+            landmarks = torch.as_tensor(landmarks)
             landmarks = landmarks[None] if landmarks.dim() == 2 else landmarks
             if landmarks.dim() != 3 or len(landmarks) != faces or landmarks.shape[2] != 2:
                 raise ValueError(f"{faces} images need landmarks ({faces}, N, 2), got {tuple(landmarks.shape)}")
             scheme = self.scheme or scheme_of(landmarks.shape[1])
             params = self.forward_parameters(torch.Size([faces, *input.shape[-3:]]))
             params["anchors"] = scheme.anchors(landmarks.to(input.device))
+        elif "anchors" not in params:
+            raise ValueError(
+                "RandomFaceMask needs landmarks: mask(images, landmarks); Kornia's AugmentationSequential hands it "
+                "none, so call it before the container"
+            )
         elif params["anchors"].shape != (faces, COUNT, 2):
             raise ValueError(f"parameters of {len(params['anchors'])} faces are replayed on {faces} images")
-        return cast(Tensor, super().forward(input, params=params, **kwargs))
+        # Under autocast products of coordinates would be taken in half precision: a mask would miss the face.
+        with torch.autocast(input.device.type, enabled=False):
+            return cast(Tensor, super().forward(input, params=params, **kwargs))
 
     def apply_transform(
         self,
@@ -134,35 +147,22 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         flags: dict[str, Any],
         transform: Tensor | None = None,
     ) -> Tensor:
-        # Under autocast products of coordinates would be taken in half precision: a mask would miss the face.
-        with torch.autocast(input.device.type, enabled=False):
-            return self._masked(input.contiguous(), params)
-
-    def _masked(self, input: Tensor, params: dict[str, Tensor]) -> Tensor:
+        input = input.contiguous()
         height, width = input.shape[-2:]
         drawn = params["batch_prob"].expand(len(input)) > 0.5
         params = {name: value for name, value in params.items() if name not in ("batch_prob", "forward_input_shape")}
         anchors = params.pop("anchors").to(input.device)
         frame = Frame.of(anchors)
         fit = place(anchors, frame, width, height) > AWAY
-        on_cpu = input.device.type == "cpu"
-        if on_cpu:
-            drawn = drawn & fit
-        elif drawn.device.type != "cpu":  # no step waits for the device to say which: all are painted
-            fit, drawn = fit & drawn, torch.ones(len(input), dtype=torch.bool)
+        if input.device.type != "cpu":
+            return self._masked_elsewhere(input, anchors, fit, drawn, params)
+        drawn = drawn & fit
         rows = drawn.nonzero().squeeze(1).to(input.device)
         if not len(rows):
             return input.clone()
         params = {name: value.to(input.device)[rows] for name, value in params.items()}
         anchors, outline = anchors[rows], Outline(frame.rows(rows), params)
         faces = input if len(rows) == len(input) else input[rows]
-        if not on_cpu:
-            box = Box(0, height, 0, width, height, width)
-            painted = self._painted(
-                faces.clone(), plan(faces, anchors, outline, params, self.textures.shape[1], box), box
-            )
-            # Rows that turn out not to fit were painted too, and are not kept.
-            return input.index_copy(0, rows, torch.where(fit[rows][:, None, None, None], painted, faces))
         boxes = extents(outline, height, width)
         order = _by_place(boxes)
         around = Box.around(boxes, height, width)
@@ -174,13 +174,34 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
             output[rows[portion]] = self._painted(faces[portion], part, box)
         return output
 
+    def _masked_elsewhere(
+        self, input: Tensor, anchors: Tensor, fit: Tensor, drawn: Tensor, params: dict[str, Tensor]
+    ) -> Tensor:
+        """The same without reading anything back from the device: which faces fit is known there alone."""
+        height, width = input.shape[-2:]
+        if drawn.device.type != "cpu":  # nor which were drawn: all are painted
+            fit, drawn = fit & drawn, torch.ones(len(input), dtype=torch.bool)
+        rows = drawn.nonzero().squeeze(1).to(input.device)
+        if not len(rows):
+            return input.clone()
+        # Where nothing fits, a face that does stands in: what is painted there is not kept, but must be numbers.
+        spare = middling_face(width, height).to(input.device)
+        anchors, fit = torch.where(fit[:, None, None], anchors, spare)[rows], fit[rows]
+        params = {name: value.to(input.device)[rows] for name, value in params.items()}
+        faces, box = input[rows], Box(0, height, 0, width, height, width)
+        planned = plan(faces, anchors, Outline(Frame.of(anchors), params), params, self.textures.shape[1], box)
+        painted = self._painted(faces.clone(), planned, box)
+        return input.index_copy(0, rows, torch.where(fit[:, None, None, None], painted, faces))
+
     def _painted(self, faces: Tensor, planned: Plan, box: Box) -> Tensor:
         """``faces``, which are written to, with what was planned."""
         faces = draw(faces, planned.loops, planned.cord)
         shown = box.of(faces)
         # What autograd keeps for the way back must not be written over.
         kept = shown.clone() if shown.requires_grad else shown
-        shown.copy_(blend(kept, planned, self.textures, self.noise, box))
+        # The module may not have been moved, or been made half precision with a network that holds it.
+        textures, noise = (part.to(faces.device, torch.float32) for part in (self.textures, self.noise))
+        shown.copy_(blend(kept, planned, textures, noise, box))
         return faces
 
 

@@ -83,7 +83,8 @@ def yaw(anchors: Tensor) -> Tensor:
     Args:
         anchors: (B, 19, 2) pixels.
     """
-    return Frame.of(anchors).turn
+    with torch.autocast(anchors.device.type, enabled=False):
+        return Frame.of(anchors.float()).turn
 
 
 UNSEEN, AWAY, SIDE, FRONT = range(4)
@@ -100,7 +101,8 @@ def placement(anchors: Tensor, width: int, height: int) -> Tensor:
         anchors: (B, 19, 2) pixels.
         width, height: of the images, pixels.
     """
-    return place(anchors, Frame.of(anchors), width, height)
+    with torch.autocast(anchors.device.type, enabled=False):
+        return place(anchors.float(), Frame.of(anchors.float()), width, height)
 
 
 def place(anchors: Tensor, frame: Frame, width: int, height: int) -> Tensor:
@@ -136,7 +138,7 @@ class Outline:
         device = points.device
         above = points[:, [NASION, BASE, LOWER_LIP]]  # by coverage
         below = points[:, [TIP, UPPER_LIP, CHIN]]
-        offset, reach = torch.tensor([[0.3, 0.2, 0.1], [0.5, 0.5, 0.4]], device=device)[..., None]
+        offset, reach = points.new_tensor([[0.3, 0.2, 0.1], [0.5, 0.5, 0.4]])[..., None]
         lines = torch.lerp(above, below, offset + reach * params["height"][:, None, None])
         self.nose = lines[torch.arange(len(points), device=device), params["coverage"]]
         left, right = self._sides(points, params)
@@ -151,10 +153,10 @@ class Outline:
         """The contour of either side; the far side of a turned face never falls inside its profile line."""
         sides = points[:, LEFT.start : RIGHT.stop] + params["jitter"]
         # From the middle of the nose over its tip to the chin, a little outside.
-        along = torch.tensor([0.0, 0.4, 0.75, 1.0], device=points.device)[:, None]
+        along = points.new_tensor([0.0, 0.4, 0.75, 1.0])[:, None]
         ahead = torch.lerp(points[:, TIP : TIP + 1], points[:, CHIN : CHIN + 1], along)
         profile = torch.cat([points[:, NASION : TIP + 1].mean(1, keepdim=True), ahead], 1).repeat(1, 2, 1)
-        outward = torch.tensor([-1.0] * 5 + [1.0] * 5, device=points.device)
+        outward = points.new_tensor([-1.0] * 5 + [1.0] * 5)
         profile = profile + 0.04 * torch.stack([outward, torch.zeros_like(outward)], -1)
         inside = (sides - profile)[..., 0] * outward < 0
         left, right = torch.where(inside[..., None], profile, sides).chunk(2, 1)
@@ -163,10 +165,12 @@ class Outline:
     def _polygon(self, left: Tensor, right: Tensor, chin: Tensor, params: dict[str, Tensor]) -> Tensor:
         """Points along the contour between the upper corners, (B, P, 2): evenly spaced on the line through it."""
         coverage, tilt = params["coverage"], params["tilt"]
-        start = torch.tensor([0.3, 1.0, 2.0], device=chin.device)[coverage] + params["corner"]
+        start = chin.new_tensor([0.3, 1.0, 2.0])[coverage] + params["corner"]
         first, last = start + tilt, 10 - start + tilt
         contour = torch.cat([left, chin[:, None], right.flip(1)], 1)
-        place = torch.lerp(first[:, None], last[:, None], torch.linspace(0, 1, _JAW, device=chin.device)).clamp(0, 10)
+        place = torch.lerp(
+            first[:, None], last[:, None], torch.linspace(0, 1, _JAW, device=chin.device, dtype=chin.dtype)
+        ).clamp(0, 10)
         # Hats: linear interpolation between the contour's points as one product.
         hats = (1 - (place[..., None] - torch.arange(11, device=chin.device)).abs()).clamp_min(0)
         return hats @ contour
@@ -182,7 +186,9 @@ class Outline:
     def upper_edge(self, count: int) -> Tensor:
         """Points along the upper edge from corner to corner, (B, count, 2) in the frame."""
         corners = self.jaw[:, [0, -1], 0]
-        a = torch.lerp(corners[:, :1], corners[:, 1:], torch.linspace(0, 1, count, device=corners.device))
+        a = torch.lerp(
+            corners[:, :1], corners[:, 1:], torch.linspace(0, 1, count, device=corners.device, dtype=corners.dtype)
+        )
         return torch.stack([a, _at(self.top, a)], -1)
 
     def ears(self, params: dict[str, Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
         AutofrError: no such file, no ``.npz`` of that layout, lengths that do not agree, or no scheme that fits.
     """
     if not path.is_file():
-        raise AutofrError(f"no landmarks file {path}; name one with --landmarks, or turn masks off with --mask-prob 0")
+        raise AutofrError(f"no landmarks file {path}; 'autofr landmarks' makes one")
     try:
         with np.load(path, allow_pickle=False) as archive:
             names, landmarks = archive["names"], archive["landmarks"].astype(np.float32)
@@ -47,6 +47,8 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
             f"landmarks file {path} holds {names.dtype} names of shape {names.shape} and landmarks of shape "
             f"{landmarks.shape}; expected strings (N,) and (N, points, 2)"
         )
+    if detected.ndim != 1:
+        raise AutofrError(f"landmarks file {path}: 'detected' has shape {detected.shape}; expected (N,)")
     if not len(names) == len(landmarks) == len(detected):
         raise AutofrError(
             f"landmarks file {path} has {len(names)} names but {len(landmarks)} landmark rows"

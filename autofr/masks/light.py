@@ -25,8 +25,8 @@ _SKIN: tuple[tuple[dict[int, float], tuple[float, float]], ...] = (
     ({NASION: 1.6, TIP: -0.6}, (0.0, -1.0)),
 )
 # Each of them is a patch of nine samples, a twenty-fifth of the image wide: no pore or pixel speaks alone.
-_PATCH = torch.cartesian_prod(torch.linspace(-0.04, 0.04, 3), torch.linspace(-0.04, 0.04, 3))
-_LUMA = (0.299, 0.587, 0.114)
+_PATCH = torch.cartesian_prod(*[torch.linspace(-0.04, 0.04, 3, dtype=torch.float32)] * 2)
+LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class Light:
         across, down: (B, 1) how much brighter the skin gets per half width to the right, and per half height
             downward, as a share of ``level``; within 0.6.
         cast: (B, 3) colour of the light, mean 1.
+        colourful: (B, 1) 0 for a black-and-white picture, whose skin is grey; 1 for one in colour.
     """
 
     level: Tensor
     across: Tensor
     down: Tensor
     cast: Tensor
+    colourful: Tensor
 
 
 def measure_light(faces: Tensor, anchors: Tensor) -> Light:
@@ -59,21 +61,26 @@ def measure_light(faces: Tensor, anchors: Tensor) -> Light:
     size = points.new_tensor([width, height])
     at = ((points + 0.5) / size * 2 - 1)[:, :, None] + _PATCH.to(faces.device)
     skin = F.grid_sample(faces.float(), at, padding_mode="border", align_corners=False).mean(3)
-    luma = skin.new_tensor(_LUMA)
+    luma = skin.new_tensor(LUMA)
     fit = (luma @ skin) @ solver.to(faces.device).T
     level = fit[:, 0].clamp_min(0.04)[:, None]
     slope = (fit[:, 1:] / level).clamp(-0.6, 0.6)
     colour = skin.mean(2).clamp_min(0.02)
+    colourful = (
+        (colour.amax(1, keepdim=True) - colour.amin(1, keepdim=True)) / (0.1 * colour.mean(1, keepdim=True))
+    ).clamp(0, 1)
     # Skin is reddish in white light; what differs from that is the light's, in part.
     usual = colour.new_tensor([1.22, 0.96, 0.82])
     cast = (colour / colour.mean(1, keepdim=True) / usual).pow(0.45).clamp(0.75, 1.3)
-    return Light(level, slope[:, 0:1], slope[:, 1:2], cast / cast.mean(1, keepdim=True))
+    cast = 1 + colourful * (cast / cast.mean(1, keepdim=True) - 1)
+    return Light(level, slope[:, 0:1], slope[:, 1:2], cast, colourful)
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must also serve calls that need gradients
 def _skin() -> tuple[Tensor, Tensor]:
-    weights = torch.zeros(len(_SKIN), COUNT)
-    design = torch.ones(len(_SKIN), 3)
+    weights = torch.zeros(len(_SKIN), COUNT, dtype=torch.float32)
+    design = torch.ones(len(_SKIN), 3, dtype=torch.float32)
     for row, (mixture, place) in enumerate(_SKIN):
         for anchor, weight in mixture.items():
             weights[row, anchor] = weight

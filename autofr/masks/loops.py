@@ -41,7 +41,7 @@ def ear_loops(outline: Outline, params: dict[str, Tensor], height: int, width: i
     """
     scale = min(height, width) / 112
     corners = outline.frame.outward(outline.jaw[:, [0, 3, -1, -4]])
-    t = torch.linspace(0, 1, round(40 * scale) + 4, device=corners.device)
+    t = torch.linspace(0, 1, round(40 * scale) + 4, device=corners.device, dtype=corners.dtype)
     x, y = torch.lerp(corners[:, :, None], outline.ears(params)[:, :, None], t[:, None]).unbind(-1)
     y = y + (outline.frame.length[:, 0] * params["loop_sag"][:, None])[..., None] * (4 * t * (1 - t))
     turn, lower = outline.frame.turn[:, None], params["loop_lower"][:, None]

@@ -2,7 +2,8 @@
 
 What varies smoothly over a mask (distance to the outline, cloth coordinates, light) is planned on a coarse grid and
 brought to full size by two matrix products; only texture and blending see every pixel, and only those of the box that
-the batch's masks fill. No Python loop over samples, no data-dependent shape, no synchronisation: both compile whole.
+the batch's masks fill. No Python loop over samples, no shape that hangs on the data, nothing read back from the device:
+both compile whole.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from autofr.masks.fabric import BLURS, HEIGHT, WIDTH
 from autofr.masks.geometry import Outline
-from autofr.masks.light import Light, measure_focus, measure_light
+from autofr.masks.light import LUMA, Light, measure_focus, measure_light
 from autofr.masks.loops import Strokes, ear_loops
 
 _COARSE = 6  # pixels between nodes at 112
@@ -109,7 +110,9 @@ def plan(faces: Tensor, anchors: Tensor, outline: Outline, params: dict[str, Ten
     at = _node_grid(box, faces.device)
     distance, u, v = outline.fields(at.flatten(0, 1))
     exposure = (light.level / 0.5).pow(0.55).clamp(0.45, 1.06) * params["exposure"][:, None]
-    colours = params["colours"] * light.cast[:, None] * exposure[:, None]
+    colours = torch.cat([params["colours"], params["loop_colour"][:, None]], 1)
+    grey = (colours @ colours.new_tensor(LUMA))[..., None]
+    colours = torch.lerp(grey, colours, light.colourful[..., None]) * light.cast[:, None] * exposure[:, None]
     texels = blur * (WIDTH / 78) / box.scale  # a mask is about 78 pixels wide at 112
     level = (texels[:, None] > _between(BLURS, texels.device)).sum(1)
     design = params["design"] * len(BLURS) + level
@@ -121,8 +124,8 @@ def plan(faces: Tensor, anchors: Tensor, outline: Outline, params: dict[str, Ten
     return Plan(
         coarse=coarse,
         design=design,
-        colours=colours,
-        cord=(params["loop_colour"] * light.cast * exposure).clamp(0, 1),
+        colours=colours[:, :3],
+        cord=colours[:, 3].clamp(0, 1),
         factors=factors,
         grain=params["grain"],
         loops=ear_loops(outline, params, box.height, box.width),
@@ -200,16 +203,17 @@ def _node_grid(box: Box, device: torch.device) -> Tensor:
 
 def _between(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Where the nearest of sorted values changes."""
-    known = torch.tensor(values, device=device)
+    known = torch.tensor(values, device=device, dtype=torch.float32)
     return (known[1:] + known[:-1]) / 2
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept must also serve calls that need gradients
 def _weights(side: int, scale: float, device: torch.device) -> Tensor:
     """What brings nodes to pixels: Catmull-Rom, through the nodes and smooth between them, (side, nodes)."""
     step = _step(scale)
-    nodes = step * (torch.arange((side - 1) // step + 4, device=device) - 1)
-    near = (torch.arange(side, device=device)[:, None] - nodes).abs() / step
+    nodes = step * (torch.arange((side - 1) // step + 4, device=device, dtype=torch.float32) - 1)
+    near = (torch.arange(side, device=device, dtype=torch.float32)[:, None] - nodes).abs() / step
     inside = (1.5 * near - 2.5) * near * near + 1
     beyond = ((-0.5 * near + 2.5) * near - 4) * near + 2
     return torch.where(near < 1, inside, torch.where(near < 2, beyond, 0.0))

@@ -25,6 +25,9 @@ MATERIAL = {
 }
 """Shares of materials; see :data:`autofr.masks.fabric.KINDS`."""
 
+VERSION = 2
+"""Of how masks look: a run made with another does not resume, since its masks would change on the way."""
+
 GRAINS = 64
 """Patterns of pixel noise to choose from."""
 
@@ -102,12 +105,10 @@ _VECTORS: dict[str, tuple[int, _Range]] = {
     "hue": (9, (-0.035, 0.035)),
 }
 _CHOICES = ("coverage", "kind", "cut", "design", "grain", "loops", "lower", "band", "first", "second", "third")
-_ROUND, _LOOPS, _LOWER, _BAND = (
-    0.15,
-    0.85,
-    0.5,
-    0.25,
-)  # shares: round cuts, masks with loops, with low ones, in own colour
+_ROUND = 0.15  # share of round cuts among masks that are no cups
+_LOOPS = 0.85  # of masks whose loops show
+_LOWER = 0.5  # of those, with the lower ones
+_BAND = 0.25  # of surgical masks and cups with loops in their own colour, not white
 
 
 class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
@@ -128,8 +129,8 @@ class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
         self.coverage, self.material, self.tilt, self.jitter = dict(coverage), dict(material), tilt, jitter
         self._first, self._count = torch.tensor(fabrics.first), torch.tensor(fabrics.count)
         self._coverage = _cumulative([list(coverage.values())])[0]
-        self._kind = _cumulative([list(material.values())])[0]
-        self._colours = torch.tensor(list(_COLOURS.values()))
+        self._kind = _cumulative([[material[kind] for kind in KINDS]])[0]
+        self._colours = torch.tensor(list(_COLOURS.values()), dtype=torch.float32)
         self._tables = torch.stack([_colour_table(weights) for weights in (_FIRST, _SECOND, _THIRD)], 1)
         vectors = _VECTORS | {"tilt": (1, (-tilt, tilt)), "jitter": (20, (-jitter, jitter))}
         spread = [ranges if isinstance(ranges[0], tuple) else (ranges,) * 3 for ranges in _RANGES.values()]
@@ -168,8 +169,10 @@ class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
             self._colours[pick(name, table)] for name, table in zip(("first", "second", "third"), tables, strict=True)
         ]
         colours = torch.stack(palette, 1) * drawn.pop("brightness")[..., None] + drawn.pop("hue").view(-1, 3, 3)
-        colours = torch.where(user[:, None, None], torch.eye(3, device=self.at), colours.clamp(0.02, 1))
-        white = (surgical | cup) & (chance["band"] >= _BAND)
+        colours = torch.where(
+            user[:, None, None], torch.eye(3, device=self.at, dtype=torch.float32), colours.clamp(0.02, 1)
+        )
+        white = user | ((surgical | cup) & (chance["band"] >= _BAND))
         drawn |= {
             "coverage": pick("coverage", self._coverage),
             "jitter": drawn["jitter"].view(-1, 10, 2),
@@ -183,14 +186,16 @@ class FaceMaskGenerator(RandomGeneratorBase):  # type: ignore[misc]
         return {k: v.expand(batch_shape[0], *v.shape[1:]) if same_on_batch else v for k, v in drawn.items()}
 
 
-def shares(given: Mapping[str, float] | None, usual: dict[str, float], what: str) -> dict[str, float]:
-    """Probabilities of ``usual``'s names: those given, the others 0; or the usual ones.
+def shares(given: Mapping[str, float] | str | None, usual: dict[str, float], what: str) -> dict[str, float]:
+    """Probabilities of ``usual``'s names: those given, the others 0; a single name alone; or the usual ones.
 
     Raises:
         ValueError: an unknown name, a negative share, or none above 0.
     """
     if given is None:
         return dict(usual)
+    if isinstance(given, str):
+        given = {given: 1.0}
     strange = sorted(set(given) - set(usual))
     if strange:
         raise ValueError(f"unknown {what} {', '.join(strange)}; known: {', '.join(usual)}")

@@ -45,6 +45,9 @@ _TABLE: dict[str, tuple[int, tuple[int | tuple[int, ...], ...]]] = {
     "anchors": (COUNT, tuple(range(COUNT))),
 }
 
+MOST = 10_000
+"""Points of a face, at most, in a scheme with an index list."""
+
 FIVE = "points5"
 """Eyes, nose tip, mouth corners (image left first): the rest of the face is estimated from them."""
 
@@ -98,7 +101,8 @@ class Scheme:
         weights = torch.from_numpy(self.weights).to(landmarks.device, torch.float32)
         # NaN times 0 is NaN, but an infinity might cancel: one bad point makes the whole face unusable.
         seen = landmarks.isfinite().flatten(-2).all(-1)[..., None, None]
-        return torch.where(seen, weights @ landmarks.float(), torch.nan)
+        with torch.autocast(landmarks.device.type, enabled=False):  # half precision would move them by a pixel
+            return torch.where(seen, weights @ landmarks.float(), torch.nan)
 
 
 def scheme_names() -> list[str]:
@@ -142,6 +146,12 @@ def scheme_of(count: int) -> Scheme:
     return landmark_scheme(names[count])
 
 
+def middling_face(width: int, height: int) -> Tensor:
+    """The anchors of a frontal face of middling proportions in the middle of an image, (19, 2) float32 pixels."""
+    middle = np.array([width / 2, 0.2 * height]) + 0.55 * min(width, height) * _HEAD[:, :2]
+    return torch.from_numpy(middle.astype(np.float32))
+
+
 def flip_anchors(anchors: Tensor, width: int) -> Tensor:
     """The anchors of horizontally flipped images: mirrored in x, and left points swapped with right ones.
 
@@ -168,11 +178,15 @@ def _listed(name: str) -> Scheme:
         number, listed = int(count), [int(i) for i in indices.split(",")]
     except ValueError:
         raise AutofrError(f"landmark scheme '{name}' is no COUNT:INDEX,INDEX,... of whole numbers") from None
-    if len(listed) != COUNT or not all(0 <= i < number for i in listed):
+    if not 0 < number <= MOST:
+        raise AutofrError(f"landmark scheme '{name}': a face has 1 to {MOST} points, not {number}")
+    if len(listed) != COUNT:
         raise AutofrError(
-            f"landmark scheme '{name}' must list {COUNT} indices from 0 to {number - 1}, got {len(listed)}; "
-            f"in order: {', '.join(ANCHORS)}"
+            f"landmark scheme '{name}' must list {COUNT} indices, got {len(listed)}; in order: {', '.join(ANCHORS)}"
         )
+    strange = [i for i in listed if not 0 <= i < number]
+    if strange:
+        raise AutofrError(f"landmark scheme '{name}' has {number} points, 0 to {number - 1}: no {strange[0]}")
     return _from_groups(name, number, listed)
 
 

@@ -20,6 +20,7 @@ from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
 from autofr.losses import MarginLoss
+from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import Display, command_name
 from autofr.search.journal import Journal
 from autofr.search.loop import Run, search_loop
@@ -144,7 +145,10 @@ def _run(
     for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
         create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
     if source is not None and source.landmarks is None and recipe.mask_prob > 0:
-        raise AutofrError(f"{call['data']} has no landmarks to hang masks on; name --landmarks, or --mask-prob 0")
+        raise AutofrError(
+            f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
+            "or --mask-prob 0"
+        )
     faces = _load(source, recipe.image_size, call["seed"], display)
     training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
     config = _config(space, call, recipe, device, faces, len(validation.identities))
@@ -283,6 +287,7 @@ def _config(
             "validation_identities": validation,
             "fingerprint": faces.fingerprint(),
         },
+        "masks": MASKS,
         "policy": call["policy"],
         "population": int(call["population"]),
         "seed": int(call["seed"]),

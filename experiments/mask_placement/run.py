@@ -5,7 +5,8 @@
 FACES holds ``train/`` and ``train_landmarks.npz``. A mask is misplaced if more than 1 % of its pixels lie outside the
 convex hull of the 68 landmarks, grown by 8 % about its centroid, or if any pixel of it lies above the line through the
 centres of the eyes. Only pixels inside the image are looked at. The cloth is meant: ear loops run over hair and ears.
-Writes ``placement.csv`` and ``misplaced.csv`` beside this script.
+Masks
+hung on five points are counted as well. Writes ``placement.csv`` and ``misplaced.csv`` beside this script.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from scipy.spatial import ConvexHull
 
+from autofr.detection.align import five_points
 from autofr.masks import RandomFaceMask, read_landmarks
 from autofr.masks.geometry import AWAY, FRONT, SIDE, UNSEEN, Frame, Outline, placement, yaw
 from autofr.masks.paint import mask_opacity
@@ -48,6 +50,36 @@ def judge(cloth: np.ndarray, landmarks: np.ndarray) -> tuple[float, int]:
     return float(outside.mean()) if len(pixels) else 0.0, int((below < 0).sum())
 
 
+def count_misplaced(
+    names: list[str],
+    landmarks: torch.Tensor,
+    anchors: torch.Tensor,
+    way: str,
+    draw: int,
+    counts: dict[tuple[str, str], list[int]],
+    worst: list[list[object]],
+) -> None:
+    """Give every face one mask hung on ``anchors``; judge it by the dense ``landmarks``."""
+    kinds, turns = placement(anchors, SIZE, SIZE), yaw(anchors)
+    generator = RandomFaceMask(p=1.0)._param_generator
+    for start in range(0, len(names), BATCH):
+        part = slice(start, start + BATCH)
+        params = generator(torch.Size([len(anchors[part]), 3, SIZE, SIZE]))
+        wanted = kinds[part] > AWAY
+        outline = Outline(Frame.of(anchors[part][wanted]), {k: v[wanted] for k, v in params.items()})
+        cloth = (mask_opacity(outline, SIZE, SIZE) > 0.5).numpy()
+        painted = dict(zip((wanted.nonzero()[:, 0] + start).tolist(), cloth, strict=True))
+        for index in range(start, start + len(wanted)):
+            count = counts.setdefault((f"{names[index].split('_')[0]}, {way}", KINDS[int(kinds[index])]), [0, 0, 0, 0])
+            count[0] += 1
+            if index in painted:
+                outside, above = judge(painted[index], landmarks[index].double().numpy())
+                bad = outside > OUTSIDE or above > 0
+                count[1:] = [count[1] + (outside > OUTSIDE), count[2] + (above > 0), count[3] + bad]
+                if bad and way == "68 points":
+                    worst.append([names[index], draw, f"{float(turns[index]):.0f}", f"{outside:.3f}", above])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
@@ -55,32 +87,16 @@ def main() -> None:
     arguments = parser.parse_args()
     rows, scheme = read_landmarks(arguments.faces / "train_landmarks.npz")
     names, landmarks = list(rows), torch.from_numpy(np.stack(list(rows.values())))
-    anchors = landmark_scheme(scheme).anchors(landmarks)
-    kinds, turns = placement(anchors, SIZE, SIZE), yaw(anchors)
+    five = np.stack([five_points(face, scheme) for face in landmarks.numpy()])
     counts: dict[tuple[str, str], list[int]] = {}
-    worst = []
-    for draw in range(arguments.draws):
-        torch.manual_seed(draw)
-        generator = RandomFaceMask(p=1.0)._param_generator
-        for start in range(0, len(names), BATCH):
-            part = slice(start, start + BATCH)
-            params = generator(torch.Size([len(anchors[part]), 3, SIZE, SIZE]))
-            wanted = kinds[part] > AWAY
-            cloth = mask_opacity(
-                Outline(Frame.of(anchors[part][wanted]), {k: v[wanted] for k, v in params.items()}), SIZE, SIZE
-            )
-            painted = dict(zip((wanted.nonzero()[:, 0] + start).tolist(), (cloth > 0.5).numpy(), strict=True))
-            for index in range(start, start + len(wanted)):
-                key = (names[index].split("_")[0], KINDS[int(kinds[index])])
-                count = counts.setdefault(key, [0, 0, 0, 0])
-                count[0] += 1
-                if index in painted:
-                    outside, above = judge(painted[index], landmarks[index].double().numpy())
-                    count[1] += outside > OUTSIDE
-                    count[2] += above > 0
-                    count[3] += outside > OUTSIDE or above > 0
-                    if outside > OUTSIDE or above > 0:
-                        worst.append([names[index], draw, f"{float(turns[index]):.0f}", f"{outside:.3f}", above])
+    worst: list[list[object]] = []
+    for way, anchors in (
+        ("68 points", landmark_scheme(scheme).anchors(landmarks)),
+        ("5 points", landmark_scheme("points5").anchors(torch.from_numpy(five))),
+    ):
+        for draw in range(arguments.draws):
+            torch.manual_seed(draw)
+            count_misplaced(names, landmarks, anchors, way, draw, counts, worst)
     with (HERE / "placement.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["set", "placement", "draws", "outside the hull", "above the eyes", "misplaced", "share"])

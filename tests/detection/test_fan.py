@@ -73,9 +73,10 @@ def test_missing_weights_are_told_with_where_they_go(hub: Path, monkeypatch: pyt
         assert part in str(told.value)
 
 
-def test_broken_weights_are_told(hub: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04broken"])
+def test_broken_weights_are_told(hub: Path, content: bytes) -> None:
     for address in weights():
-        (hub / address.rsplit("/", 1)[1]).write_bytes(b"")
+        (hub / address.rsplit("/", 1)[1]).write_bytes(content)
     with pytest.raises(AutofrError, match="cannot load its weights"):
         create_detector("face-alignment")
 

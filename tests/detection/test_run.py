@@ -113,11 +113,38 @@ def test_a_run_that_was_stopped_goes_on(photos: Path, tmp_path: Path, monkeypatc
 
 
 def test_notes_of_another_run_are_not_taken(photos: Path, tmp_path: Path) -> None:
-    for text in ('{"format": 1, "folder": "elsewhere"}\n', "", "nonsense\n"):
+    for text in ('{"format": 1, "folder": "elsewhere"}\n', "nonsense\n"):
         (tmp_path / "out.npz.partial").write_text(text)
         with pytest.raises(AutofrError, match="left by another run"):
             find_landmarks(photos, tmp_path / "out.npz", detector=ByColour(), progress=False)
         assert (tmp_path / "out.npz.partial").read_text() == text
+
+
+@pytest.mark.parametrize("begun", ["", '{"format": 1, "fol'])
+def test_a_run_that_was_stopped_in_its_first_line_starts_anew(photos: Path, tmp_path: Path, begun: str) -> None:
+    (tmp_path / "out.npz.partial").write_text(begun)
+    assert find_landmarks(photos, tmp_path / "out.npz", detector=ByColour(), progress=False).detected == 4
+    assert not (tmp_path / "out.npz.partial").exists()
+
+
+def test_a_folder_without_any_face_is_told(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match=r"no face found in any of 1 images.*out_misses\.csv"):
+        find_landmarks(photos / "b" / "deep", tmp_path / "out.npz", detector=ByColour(), progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out_misses.csv", "photos"]
+
+
+def test_a_detector_that_fails_on_an_image_misses_it(photos: Path, tmp_path: Path) -> None:
+    class Fails(ByColour):
+        def detect(self, image: np.ndarray) -> list[Face]:
+            if image.max() == 90:
+                raise RuntimeError("broken")
+            if image.max() < 80 and image.max() > 0:
+                return [Face(np.full((5, 2), np.nan, np.float32), (0, 0, 9, 9), 1.0)]
+            return super().detect(image)
+
+    found = find_landmarks(photos, tmp_path / "out.npz", detector=Fails(), progress=False)
+    assert ("a/1.png", "the detector failed: broken") in found.misses
+    assert ("5.webp", "no face found") in found.misses
 
 
 def test_bad_input_is_told_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
@@ -127,7 +154,8 @@ def test_bad_input_is_told_before_anything_is_written(photos: Path, tmp_path: Pa
         (tmp_path / "none", "x.npz", {}, "no such folder"),
         (photos, "x.txt", {}, "should end in .npz"),
         (photos, "old.npz", {}, "exists; remove it"),
-        (photos, "x.npz", {"align": photos}, "would overwrite the photographs"),
+        (photos, "x.npz", {"align": photos}, "lies among the photographs"),
+        (photos, "x.npz", {"align": photos / "cut"}, "lies among the photographs"),
         (photos / "b" / "deep", "x.npz", {"detector": "hog"}, "unknown detector 'hog'"),
     ):
         with pytest.raises(AutofrError, match=message):

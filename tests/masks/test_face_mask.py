@@ -13,8 +13,10 @@ from torch import Tensor
 
 from autofr import AutofrError
 from autofr.data import synthetic_faces
-from autofr.masks import RandomFaceMask
+from autofr.masks import RandomFaceMask, placement
+from autofr.masks.fabric import load_fabrics
 from autofr.masks.geometry import Frame, Outline
+from autofr.masks.light import measure_light
 from autofr.masks.paint import Box, plan
 
 FACES = synthetic_faces(4, 4, 64, seed=1)
@@ -22,6 +24,7 @@ IMAGES = FACES.read(torch.arange(16)).float() / 255
 assert FACES.landmarks is not None
 assert FACES.anchors is not None
 LANDMARKS, ANCHORS = FACES.landmarks, FACES.anchors
+PLACES = placement(ANCHORS, 64, 64).tolist()
 
 
 def changed(images: Tensor, masked: Tensor) -> Tensor:
@@ -138,10 +141,25 @@ def test_a_face_looks_the_same_in_any_batch() -> None:
         torch.testing.assert_close(mask(IMAGES[row : row + 1], params=one), whole[row : row + 1], atol=2e-5, rtol=0)
 
 
+def test_black_and_white_pictures_get_grey_masks() -> None:
+    grey = IMAGES.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    masked = RandomFaceMask(p=1.0)(grey, LANDMARKS)
+    assert (masked.amax(1) - masked.amin(1)).max() < 0.05
+    coloured = RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
+    assert (coloured.amax(1) - coloured.amin(1)).max() > 0.2
+
+
+def test_one_kind_by_its_name() -> None:
+    generator = RandomFaceMask(coverage="half", material="cup")._param_generator
+    assert generator.coverage == {"full": 0.0, "half": 1.0, "chin": 0.0}
+    assert (generator(torch.Size([50, 3, 64, 64]))["coverage"] == 1).all()
+
+
 def test_a_users_textures_are_worn(tmp_path: Path) -> None:
     Image.new("RGB", (50, 30), (0, 200, 0)).save(tmp_path / "green.png")
     mask = RandomFaceMask(p=1.0, coverage={"full": 1.0}, material={"user": 1.0}, textures=tmp_path)
-    masked = mask(torch.full((16, 3, 64, 64), 0.5), LANDMARKS)
+    skin = torch.tensor([0.62, 0.48, 0.41])[:, None, None].expand(16, 3, 64, 64)
+    masked = mask(skin, LANDMARKS)
     rows = torch.arange(16)
     x, y = LANDMARKS[:, 62].round().long().unbind(1)
     pixel = masked[rows, :, y, x]
@@ -217,19 +235,72 @@ def test_any_memory_layout(p: float) -> None:
 
 
 def test_autocast_does_not_move_the_mask() -> None:
-    mask = RandomFaceMask(p=1.0)
-    first = mask(IMAGES, LANDMARKS)
+    torch.manual_seed(0)
+    first = RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        second = mask(IMAGES, params=mask._params)
+        torch.manual_seed(0)
+        second = RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
+        assert placement(ANCHORS, 64, 64).tolist() == PLACES
+        assert FACES.scheme is None
     assert second.dtype == torch.float32
     assert torch.equal(second, first)
+
+
+@pytest.mark.parametrize("convert", ["half", "bfloat16", "double"])
+def test_a_module_cast_with_its_network_paints_alike(convert: str) -> None:
+    mask = RandomFaceMask(p=1.0)
+    first = mask(IMAGES, LANDMARKS)
+    params = mask._params
+    masked = getattr(mask, convert)()(IMAGES, params=params)
+    assert masked.dtype == torch.float32
+    assert (masked - first).abs().mean() < 0.01
+
+
+def test_inference_mode_leaves_nothing_behind() -> None:
+    load_fabrics.__globals__["_drawn"].cache_clear()
+    measure_light.__globals__["_skin"].cache_clear()
+    plan.__globals__["_weights"].cache_clear()
+    with torch.inference_mode():
+        RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
+    images = IMAGES.clone().requires_grad_()
+    RandomFaceMask(p=1.0)(images, LANDMARKS).sum().backward()
+    assert images.grad is not None
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0])
+def test_the_path_of_other_devices_paints_the_same(p: float) -> None:
+    """Run on the CPU. Which faces fit is not read back there: those that do not are computed with, and must neither
+    break anything nor leak into the gradient."""
+    bad = LANDMARKS.clone()
+    bad[1] = torch.nan
+    bad[4] = 30.0
+    bad[7] *= 1e30
+    bad[9, :, 0] = 32.0
+    mask = RandomFaceMask(p=p)
+    expected = mask(IMAGES, bad)
+    params = {k: v for k, v in mask._params.items() if k != "forward_input_shape"}
+    anchors, drawn = params.pop("anchors"), params.pop("batch_prob") > 0.5
+    fit = placement(anchors, 64, 64) > 1
+    assert (~fit).sum() == 4
+    images = IMAGES.clone().requires_grad_()
+    masked = mask._masked_elsewhere(images, anchors, fit, drawn, params)
+    torch.testing.assert_close(masked, expected, atol=1e-4, rtol=0)
+    masked.sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+    assert (images.grad[~fit] == 1).all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("p", [0.3, 1.0])
 def test_a_gpu_paints_what_the_cpu_paints(p: float) -> None:
     mask = RandomFaceMask(p=p)
-    first = mask(IMAGES, LANDMARKS)
+    landmarks = LANDMARKS.clone()
+    landmarks[2] = torch.nan
+    first = mask(IMAGES, landmarks)
+    torch.testing.assert_close(
+        mask(IMAGES.cuda(), params=mask._params).cpu(), first, atol=1e-3, rtol=0
+    )  # a module that was not moved
     params = {k: v.cuda() for k, v in mask._params.items()}
     torch.testing.assert_close(mask.cuda()(IMAGES.cuda(), params=params).cpu(), first, atol=1e-3, rtol=0)
 
@@ -362,6 +433,22 @@ def test_a_nan_pixel_spoils_its_own_image_only() -> None:
     assert masked[[i for i in range(16) if i != 2]].isfinite().all()
 
 
+def test_without_landmarks_kornias_container_is_told_so() -> None:
+    from kornia.augmentation import AugmentationSequential
+
+    with pytest.raises(ValueError, match="before the container"):
+        AugmentationSequential(RandomFaceMask(p=1.0), data_keys=["input"])(IMAGES)
+
+
+def test_arrays_for_tensors() -> None:
+    torch.manual_seed(0)
+    first = RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
+    torch.manual_seed(0)
+    assert torch.equal(RandomFaceMask(p=1.0)(IMAGES, LANDMARKS.numpy()), first)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a tensor of images, got ndarray"):
+        RandomFaceMask(p=1.0)(IMAGES.numpy(), LANDMARKS)  # type: ignore[arg-type]
+
+
 def test_replay_on_another_number_of_images_is_refused() -> None:
     mask = RandomFaceMask(p=1.0)
     mask(IMAGES, LANDMARKS)
@@ -377,6 +464,8 @@ def test_replay_on_another_number_of_images_is_refused() -> None:
         ({"coverage": {"full": -1.0, "half": 2.0}}, "0 or more"),
         ({"material": {"silk": 1.0}}, "unknown material silk"),
         ({"material": {"user": 1.0}}, "needs a folder of textures"),
+        ({"material": "plain", "textures": "."}, "its share is 0"),
+        ({"coverage": "nose"}, "unknown coverage nose"),
         ({"tilt": 3.0}, "tilt lies from 0 to 1"),
         ({"jitter": np.nan}, "jitter from 0 to 0.1"),
         ({"p": 1.5}, "p is a probability"),

@@ -66,7 +66,9 @@ def test_the_scheme_is_the_callers_then_the_files(tmp_path: Path) -> None:
 
 
 def test_detected_must_have_a_row_a_name(tmp_path: Path) -> None:
-    with pytest.raises(AutofrError, match="2 entries of 'detected'"):
-        read_landmarks(
-            write(tmp_path / "l.npz", names=np.array(["a"]), landmarks=np.ones((1, 5, 2)), detected=np.array([1, 0]))
+    for detected, message in (([1, 0], "2 entries of 'detected'"), ([[1]], "has shape"), (1, "has shape")):
+        path = write(
+            tmp_path / "l.npz", names=np.array(["a"]), landmarks=np.ones((1, 5, 2)), detected=np.array(detected)
         )
+        with pytest.raises(AutofrError, match=message):
+            read_landmarks(path)

@@ -95,6 +95,17 @@ def test_five_points_estimate_the_contour_of_a_turned_head() -> None:
     assert (found[:, 16, 1] > found[:, 13, 1]).all()
 
 
+def test_five_points_draw_nearly_the_same_mask() -> None:
+    torch.manual_seed(0)
+    dense = RandomFaceMask(p=1.0, coverage="full")(IMAGES, IBUG)
+    torch.manual_seed(0)
+    sparse = RandomFaceMask(p=1.0, coverage="full", scheme="points5")(IMAGES, as_points5(IBUG))
+    one, other = ((masked - IMAGES).abs().amax(1) > 0.02 for masked in (dense, sparse))
+    overlap = (one & other).sum((1, 2)) / (one | other).sum((1, 2))
+    assert overlap.min() > 0.5
+    assert overlap.median() > 0.75
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_one_missing_point_loses_the_face(bad: float) -> None:
     landmarks = IBUG.clone()
@@ -119,8 +130,9 @@ def test_schemes_are_known_by_their_number() -> None:
     ("name", "message"),
     [
         ("ibug", "did you mean ibug68"),
-        ("96:1,2,3", "must list 19 indices from 0 to 95, got 3"),
-        ("10:" + ",".join(str(i) for i in range(19)), "from 0 to 9"),
+        ("96:1,2,3", "must list 19 indices, got 3"),
+        ("10:" + ",".join(str(i) for i in range(19)), "has 10 points, 0 to 9: no 10"),
+        ("99999999999:" + ",".join(str(i) for i in range(19)), "1 to 10000 points"),
         ("96:a,b", "whole numbers"),
         ("x:1", "whole numbers"),
     ],
