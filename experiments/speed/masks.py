@@ -76,7 +76,7 @@ def training_step(backbone: str, batch: int, embedding: int, device: str) -> Cal
     """One step of a net on 112x112 faces, as a member takes it."""
     net = create_backbone(backbone, SIZE, embedding).to(device)
     centres = torch.randn(1000, embedding, device=device, requires_grad=True)
-    loss = ArcFace(0.3, scale=24.0).to(device)
+    loss = ArcFace(0.3, s=24.0).to(device)
     optimizer = torch.optim.SGD([*net.parameters(), centres], lr=0.01, momentum=0.9)
     images, labels = (
         normalise(torch.rand(batch, 3, SIZE, SIZE, device=device)),
