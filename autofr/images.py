@@ -7,10 +7,27 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from autofr.exceptions import AutofrError
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 """Of the files that are taken for images."""
 MAX_PIXELS = 64_000_000
 """Images that claim more pixels are refused unread: a decompression bomb, or no photograph of a face."""
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the images below a folder, at any depth, relative to it and sorted.
+
+    Raises:
+        AutofrError: no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise AutofrError(f"no such folder {folder}")
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    names = sorted(p.relative_to(folder).as_posix() for p in found)
+    if not names:
+        raise AutofrError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return names
 
 
 def open_image(path: Path) -> Image.Image:

@@ -13,12 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.detection import align_face, create_detector
+from autofr.detection import align_face, create_detector, usable
 from autofr.exceptions import AutofrError
 from autofr.files import write_durably
-from autofr.images import SUFFIXES, open_image
+from autofr.images import SUFFIXES, list_images, open_image
 from autofr.masks import RandomFaceMask, landmark_scheme, read_landmarks
 from autofr.masks.geometry import AWAY, FRONT, SIDE, UNSEEN, placement
+from autofr.masks.schemes import COUNT
 from autofr.seeding import seeded
 
 LARGEST = 16_000
@@ -164,7 +165,7 @@ class _Finder:
         image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 255
         if points is None:
-            return pixels, torch.full((19, 2), torch.nan)
+            return pixels, torch.full((COUNT, 2), torch.nan)
         scaled = (torch.from_numpy(points) + 0.5) * (self.size / torch.from_numpy(stored)) - 0.5
         return pixels, landmark_scheme(self._scheme).anchors(scaled)
 
@@ -175,21 +176,16 @@ class _Finder:
     def _points(self, image: Image.Image, name: str) -> npt.NDArray[np.float32] | None:
         if self.detector is None:
             return None if self.known is None else self.known.get(name)
-        found = self.detector.detect(np.asarray(image))
-        return max(found, key=lambda f: f.area).landmarks if found else None
+        found = usable(self.detector.detect(np.asarray(image)), self._scheme)
+        return found[0].landmarks if found else None
 
 
 def _images(source: Path) -> tuple[Path, list[str]]:
     if source.is_file():
         return source.parent, [source.name]
-    if not source.is_dir():
+    if not source.exists():
         raise AutofrError(f"no such image or folder {source}")
-    names = sorted(
-        p.relative_to(source).as_posix() for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-    )
-    if not names:
-        raise AutofrError(f"{source} holds no images")
-    return source, names
+    return source, list_images(source)
 
 
 def _known(

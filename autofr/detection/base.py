@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autofr.exceptions import AutofrError, unknown
+from autofr.masks.schemes import landmark_scheme
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class Detector(Protocol):
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
         """Every face of a photograph, (H, W, 3) RGB; empty where there is none."""
+
+
+def usable(faces: Sequence[Face], scheme: str) -> list[Face]:
+    """Faces with all their landmarks, the largest first."""
+    count = landmark_scheme(scheme).count
+    whole = [f for f in faces if f.landmarks.shape == (count, 2) and np.isfinite(f.landmarks).all()]
+    return sorted(whole, key=lambda face: face.area, reverse=True)
 
 
 def _face_alignment(device: str) -> Detector:

@@ -31,7 +31,6 @@ class FaceAlignmentDetector:
     def __init__(self, device: str = "cpu") -> None:
         import face_alignment
 
-        self._device = device
         try:
             self._library: Any = face_alignment.FaceAlignment(
                 face_alignment.LandmarksType.TWO_D, device=device, flip_input=False, compile=False

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from autofr.detection.align import align_face, can_align
-from autofr.detection.base import Detector, create_detector
+from autofr.detection.base import Detector, create_detector, usable
 from autofr.exceptions import AutofrError
 from autofr.files import write_bytes
-from autofr.images import SUFFIXES, open_image
+from autofr.images import list_images, open_image
 from autofr.masks.schemes import landmark_scheme
 from autofr.progress import Display
 
@@ -74,7 +74,7 @@ def find_landmarks(
             not here; or no face in any image.
     """
     root, target = Path(folder), Path(output)
-    names = _photographs(root)
+    names = list_images(root)
     if target.suffix != ".npz":
         raise AutofrError(f"{target} should end in .npz")
     if target.exists():
@@ -119,20 +119,8 @@ def find_landmarks(
     return found
 
 
-def _photographs(root: Path) -> list[str]:
-    if not root.is_dir():
-        raise AutofrError(f"no such folder {root}")
-    names = sorted(
-        p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-    )
-    if not names:
-        raise AutofrError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
-    return names
-
-
 def _look(path: Path, detector: Detector, face_path: Path | None) -> dict[str, Any]:
     """What one photograph shows; its face is written before it is noted."""
-    points = landmark_scheme(detector.scheme).count
     try:
         image = open_image(path)
     except OSError as error:
@@ -141,10 +129,10 @@ def _look(path: Path, detector: Detector, face_path: Path | None) -> dict[str, A
         faces = detector.detect(np.asarray(image))
     except (ValueError, RuntimeError, ArithmeticError) as error:
         return {"missed": f"the detector failed: {error}"}
-    faces = [f for f in faces if f.landmarks.shape == (points, 2) and np.isfinite(f.landmarks).all()]
+    faces = usable(faces, detector.scheme)
     if not faces:
         return {"missed": "no face found"}
-    face = max(faces, key=lambda f: f.area)
+    face = faces[0]
     landmarks = face.landmarks
     if face_path is not None:
         try:

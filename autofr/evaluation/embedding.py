@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -61,13 +62,20 @@ def masked_copies(anchors: Tensor, pixels: Tensor, seed: int, first: int = 0) ->
         seed: decides the masks.
         first: place of the first of these images in the set, a multiple of 256.
     """
-    mask = RandomFaceMask(p=1.0)
+    mask = _every_face()
     out = []
     for place in range(0, len(pixels), BATCH):
         chunk = slice(place, place + BATCH)
         with seeded(seed, "evaluation masks", (first + place) // BATCH):
             out.append((mask(pixels[chunk].float() / 255, anchors[chunk]) * 255).round().to(torch.uint8))
     return torch.cat(out)
+
+
+@lru_cache(maxsize=1)
+def _every_face() -> RandomFaceMask:
+    """Made once: its bank of cloth and its noise are the same for every chunk of a set."""
+    with torch.inference_mode(False):
+        return RandomFaceMask(p=1.0)
 
 
 def embed_faces(

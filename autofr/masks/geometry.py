@@ -16,9 +16,6 @@ from torch.nn import functional as F
 
 from autofr.masks.schemes import BASE, CHIN, LEFT, LEFT_LID, LOWER_LIP, NASION, RIGHT, RIGHT_LID, TIP, UPPER_LIP
 
-FULL, HALF, CHIN_ONLY = range(3)
-"""Coverage: nose and mouth; mouth, below the tip of the nose; chin, below the mouth."""
-
 ONE_SIDED = 40.0
 """Yaw in degrees past which a mask ends at the face's profile line on the far side."""
 TURNED = 62.0

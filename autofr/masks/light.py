@@ -26,7 +26,7 @@ _SKIN: tuple[tuple[dict[int, float], tuple[float, float]], ...] = (
 )
 # Each of them is a patch of nine samples, a twenty-fifth of the image wide: no pore or pixel speaks alone.
 _PATCH = torch.cartesian_prod(*[torch.linspace(-0.04, 0.04, 3, dtype=torch.float32)] * 2)
-_USUAL_BLUR = 0.6  # the median of celebrity photographs at 112 pixels
+_USUAL_BLUR = 0.6  # about the median of celebrity photographs at 112 pixels (experiments/mask_focus)
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -107,8 +107,8 @@ def measure_focus(faces: Tensor) -> tuple[Tensor, Tensor]:
     second = (rows[..., 2:] - 2 * rows[..., 1:-1] + rows[..., :-2]).abs()[..., ::4].flatten(1)
     noise = second.median(1).values / (0.6745 * 6**0.5)
     # Squared differences over one pixel against those over two, the noise's share taken off: 1/4 on a ramp, up to 1/2
-    # at a sharp edge. On sharp photographs blurred by a known deviation the excess over 1/4 is 0.0195 / deviation²,
-    # from 0.4 to 2 pixels.
+    # at a sharp edge. On sharp photographs blurred by a known deviation the excess over 1/4 is about 0.0195 /
+    # deviation² (experiments/mask_focus).
     grain = 2 * noise.square()
     blur = (0.0195 / ((one - grain).clamp_min(1e-8) / (two - grain).clamp_min(1e-8) - 0.25).clamp_min(1e-3)).sqrt()
     # Where noise is most of what is seen, nothing is known of the focus: then it is taken to be the usual one.

@@ -52,18 +52,9 @@ _COLOURS = {
     "purple": (0.38, 0.24, 0.50),
 }
 # Weights by kind: the mask's own colour, then those of its pattern (a surgical mask's rim, a cup's valve and print).
-_CLOTH: dict[str, float] = {
-    "white": 3,
-    "black": 3,
-    "navy": 3,
-    "denim": 2,
-    "charcoal": 2,
-    "grey": 2,
-    "burgundy": 2,
-    "beige": 2,
-    "red": 1,
-}
-_CLOTH |= {"olive": 1, "teal": 1, "purple": 1, "mustard": 0.7, "pink": 1, "pale blue": 1}
+_CLOTH = {"white": 3.0, "black": 3, "navy": 3, "denim": 2, "charcoal": 2, "grey": 2, "burgundy": 2, "beige": 2} | {
+    "red": 1.0, "olive": 1, "teal": 1, "purple": 1, "mustard": 0.7, "pink": 1, "pale blue": 1
+}  # fmt: skip
 _FIRST: dict[str, dict[str, float]] = {
     "surgical": {"light blue": 9, "pale blue": 4, "white": 5, "light green": 2, "black": 1.5, "pink": 0.5},
     "plain": {"black": 10, "charcoal": 4, "white": 3, "navy": 3, "grey": 2, "burgundy": 1, "beige": 1, "olive": 0.5},

@@ -240,17 +240,8 @@ def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display
         return load_folder(source, image_size, advance)
 
 
-_CALL = {
-    "space",
-    "data",
-    "landmarks",
-    "landmark_scheme",
-    "policy",
-    "population",
-    "seed",
-    "device",
-    "validation_identities",
-}
+_CALL = {"space", "data", "landmarks", "landmark_scheme", "policy", "population"}
+_CALL |= {"seed", "device", "validation_identities"}
 
 
 def _recipe(call: dict[str, Any], images: int) -> Recipe:

@@ -28,7 +28,6 @@ import autofr
 from autofr.losses import ArcFace
 from autofr.masks import RandomFaceMask
 from autofr.masks.geometry import AWAY, Frame, Outline, placement
-from autofr.masks.geometry import FULL as FULL_COVERAGE
 from autofr.masks.paint import mask_opacity
 
 HERE = Path(__file__).resolve().parent
@@ -49,11 +48,7 @@ class GreyPolygon(RandomFaceMask):
         plain = {
             k: torch.zeros_like(v[rows]) for k, v in params.items() if k not in ("batch_prob", "forward_input_shape")
         }
-        plain |= {
-            "coverage": plain["coverage"] + FULL_COVERAGE,
-            "width": plain["width"] + 1,
-            "height": plain["height"] + 0.5,
-        }
+        plain |= {"width": plain["width"] + 1, "height": plain["height"] + 0.5}  # and coverage 0, the full one
         opacity = mask_opacity(Outline(Frame.of(params["anchors"][rows]), plain), height, width)[:, None]
         return input.index_copy(0, rows, torch.lerp(input[rows], torch.full_like(input[rows], 0.5), opacity))
 

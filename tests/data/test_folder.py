@@ -10,6 +10,8 @@ from autofr import AutofrError
 from autofr import images as images_module
 from autofr.data import folder as folder_module
 from autofr.data import load_folder, scan_folder
+from autofr.data.synthetic import TRAITS, face_geometry
+from autofr.masks.geometry import AWAY
 
 
 def test_reads_identities_images_and_landmarks(folder: Path) -> None:
@@ -108,3 +110,18 @@ def test_the_real_training_set(real_faces: Path) -> None:
     scan = scan_folder(real_faces / "train")
     assert len(scan) == 14664
     assert scan.landmarks == (real_faces / "train_landmarks.npz").resolve()
+
+
+def test_faces_that_are_turned_away_are_told(folder: Path) -> None:
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as archive:
+        names, landmarks = archive["names"], archive["landmarks"].copy()
+    x, y, z = face_geometry(np.zeros(TRAITS), 0.0, 0.02).T
+    away = np.radians(80)
+    landmarks[3] = np.stack([x * np.cos(away) + z * np.sin(away), y], 1) * 16 + 24
+    np.savez(path, names=names, landmarks=landmarks)
+    faces = load_folder(scan_folder(folder), 48)
+    assert any("1 of 32 images are turned too far away: never masked" in note for note in faces.notes)
+    kinds = faces.placement()
+    assert kinds is not None
+    assert (kinds == AWAY).nonzero().flatten().tolist() == [3]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from kornia.augmentation import IntensityAugmentationBase2D
+from kornia.filters import gaussian_blur2d
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +18,8 @@ from autofr.masks import RandomFaceMask, placement
 from autofr.masks.fabric import load_fabrics
 from autofr.masks.geometry import Frame, Outline
 from autofr.masks.light import measure_light
-from autofr.masks.paint import Box, plan
+from autofr.masks.loops import ear_loops
+from autofr.masks.paint import Box, mask_opacity, plan
 
 FACES = synthetic_faces(4, 4, 64, seed=1)
 IMAGES = FACES.read(torch.arange(16)).float() / 255
@@ -104,6 +106,69 @@ def test_cloth_follows_the_light() -> None:
     assert masked[box][..., left : left + 3].mean() * 1.1 < mirrored[box][..., left : left + 3].mean()
     level = mask(grey, params=mask._params)[box][..., left:right].mean()
     assert dimmed[box][..., left:right].mean() < 0.8 * level
+
+
+def painted_with(images: Tensor, seed: int = 0, **given: float) -> Tensor:
+    """The same plain masks on ``images``, but for some of their parameters."""
+    torch.manual_seed(seed)
+    mask = RandomFaceMask(p=1.0, coverage="full", material="plain")
+    mask(images, LANDMARKS)
+    params = mask._params
+    changed_ones = {name: torch.full_like(params[name], value) for name, value in given.items()}
+    return mask(images, params={**params, **changed_ones})
+
+
+def bare(images: Tensor) -> Tensor:
+    """Where no cloth of those masks is, (B, H, W)."""
+    torch.manual_seed(0)
+    mask = RandomFaceMask(p=1.0, coverage="full", material="plain")
+    params = mask._param_generator(images.shape)
+    return mask_opacity(Outline(Frame.of(ANCHORS), params), 64, 64) == 0
+
+
+def test_skin_beside_the_mask_lies_in_its_shadow() -> None:
+    outside = bare(IMAGES)[:, None].expand_as(IMAGES)
+    none, deep = (painted_with(IMAGES, shadow=value, loop_opacity=0.0) for value in (0.0, 0.4))
+    assert (deep - none)[outside].max() <= 0
+    assert (deep - none)[outside].min() < -0.03
+
+
+def test_loops_run_from_the_mask_over_bare_skin() -> None:
+    outside = bare(IMAGES)[:, None].expand_as(IMAGES)
+    without, worn, one = (
+        painted_with(IMAGES, loop_opacity=opacity, loop_lower=lower, loop_width=1.4, shadow=0.0)
+        for opacity, lower in ((0.0, True), (1.0, True), (1.0, False))
+    )
+    both, upper = (((sheet != without) & outside).any(1).flatten(1).sum(1) for sheet in (worn, one))
+    assert (both > 4).all()
+    assert (upper < both).any()
+
+
+def test_the_far_ear_of_a_turned_head_has_no_loop() -> None:
+    frames = Frame.of(ANCHORS)
+    torch.manual_seed(0)
+    params = RandomFaceMask(coverage="full")._param_generator(IMAGES.shape)
+    params["loop_opacity"], params["loop_lower"] = torch.ones(16), torch.ones(16, dtype=torch.bool)
+    outline = Outline(frames._replace(turn=torch.full((16,), 40.0)), params)  # to the image's right
+    share = ear_loops(outline, params, 64, 64).share.view(16, 4, -1).amax(2)
+    assert (share[:, :2] > 0).float().mean() > 0.8  # a few run out of the picture
+    assert (share[:, 2:] == 0).all()
+
+
+def test_cloth_has_the_pictures_noise_and_focus() -> None:
+    rows, columns = slice(42, 54), slice(24, 40)
+
+    def roughness(images: Tensor) -> Tensor:
+        return painted_with(images.clamp(0, 1), crumple=0.0)[:, :, rows, columns].diff(dim=3).abs().mean()
+
+    torch.manual_seed(1)
+    assert roughness(IMAGES + 0.05 * torch.randn_like(IMAGES)) > 1.3 * roughness(IMAGES)
+    edges = []
+    for sigma in (0.3, 2.5):
+        soft = gaussian_blur2d(IMAGES, (15, 15), (sigma, sigma))
+        steps = painted_with(soft, rim=0.0, shadow=0.0, loop_opacity=0.0).diff(dim=2).abs().amax((1, 2, 3))
+        edges.append(steps.mean())
+    assert edges[1] < 0.7 * edges[0]
 
 
 def test_p_is_the_share_of_masked_faces() -> None:

@@ -257,6 +257,17 @@ def test_bad_input_is_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_with_masks_of_another_version_does_not_resume(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **tiny)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for older in (config | {"masks": 1}, {k: v for k, v in config.items() if k != "masks"}):
+        (tmp_path / "run" / "config.json").write_text(json.dumps(older))
+        with pytest.raises(AutofrError, match=r"masks was (1|None), is 2"):
+            autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", resume=True, **tiny)
+
+
 def test_train_chooses_its_own_policy(tiny_faces: Faces) -> None:
     with pytest.raises(AutofrError, match="train sets policy, population itself"):
         autofr.train(ArcFace(0.3), tiny_faces, policy="lfs", population=3)
