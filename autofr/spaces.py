@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
 import runpy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
 
 from autofr.exceptions import AutofrError, unknown
 
-Assignment: TypeAlias = dict[str, int]
-"""One option for every dimension, by index: ``{"loss": 3}``."""
+T = TypeVar("T")
+Value: TypeAlias = int | float
+"""What is drawn in one dimension: the index of an option of a :class:`Choice`, or a number within a :class:`Range`."""
+
+Assignment: TypeAlias = dict[str, Value]
+"""One value for every dimension: ``{"loss": 3}``."""
 
 ENTRY_POINT_GROUP = "autofr.search_spaces"
 DIMENSIONS = ("loss", "backbone")
@@ -57,44 +64,154 @@ class Choice:
     def __repr__(self) -> str:
         return f"Choice({', '.join(self.names)})"
 
+    def index(self, value: Value) -> int:
+        """The place of ``value`` in α: it is that place.
+
+        Raises:
+            ValueError: there is no such option.
+        """
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(self):
+            raise ValueError(f"{value!r} is no valid option of {len(self)}")
+        return value
+
+    def draw(self, index: int, rng: np.random.Generator) -> Value:
+        """The value at place ``index`` of α."""
+        return int(index)
+
+    def name(self, value: Value) -> str:
+        """How ``value`` is called in tables."""
+        return self.names[self.index(value)]
+
+    def pick(self, options: Sequence[T], value: Value) -> T:
+        """Of ``options``, or of copies of them, the one that ``value`` means."""
+        return options[self.index(value)]
+
+
+class Range:
+    """One parameter of a loss, anywhere between two bounds: ``Range(ArcFace, m=(0.05, 0.5))``.
+
+    α of a range is told by ``bins`` intervals of equal width. A policy over options draws an interval, and a number
+    evenly within it; ``lfs_gaussian`` and Optuna's samplers draw the number itself.
+
+    Args:
+        make: takes the parameter by its name and gives the loss, which reads it from an attribute of that name.
+        bins: intervals, 1 or more.
+        bounds: the parameter's name, with its lowest and its highest value.
+
+    Raises:
+        AutofrError: not one parameter with two bounds in order, or ``make`` refuses them.
+    """
+
+    def __init__(self, make: Callable[..., Any], bins: int = 9, **bounds: tuple[float, float]) -> None:
+        title = getattr(make, "__name__", "loss")
+        if len(bounds) != 1:
+            raise AutofrError(f"a Range has one parameter with its bounds, e.g. Range({title}, m=(0.05, 0.5))")
+        self.parameter, (low, high) = next(iter(bounds.items()))
+        self.low, self.high, self.bins = float(low), float(high), bins
+        if not (self.low < self.high and bins >= 1):
+            raise AutofrError(
+                f"a Range runs from a lower to a higher bound in 1 bin or more, got {low}, {high}, {bins}"
+            )
+        try:
+            ends = [make(**{self.parameter: value}) for value in (self.low, self.high)]
+        except (TypeError, ValueError) as error:
+            raise AutofrError(f"Range of {title}, {self.parameter} from {low} to {high}: {error}") from error
+        if any(getattr(e, self.parameter, None) != v for e, v in zip(ends, (self.low, self.high), strict=True)):
+            raise AutofrError(f"{title} keeps no attribute '{self.parameter}': a Range could not set it")
+        self.make, self.options = make, tuple(ends[:1])
+        edges = np.linspace(self.low, self.high, bins + 1)
+        self.names = tuple(f"{title}({self.parameter}={a:.4g}..{b:.4g})" for a, b in itertools.pairwise(edges))
+
+    def __len__(self) -> int:
+        return self.bins
+
+    def __repr__(self) -> str:
+        return f"Range({self.names[0]} to {self.names[-1]})"
+
+    def index(self, value: Value) -> int:
+        """The interval that ``value`` lies in.
+
+        Raises:
+            ValueError: it lies outside the bounds.
+        """
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{value!r} is no valid option from {self.low:g} to {self.high:g}")
+        return min(self.bins - 1, int((value - self.low) / (self.high - self.low) * self.bins))
+
+    def draw(self, index: int, rng: np.random.Generator) -> Value:
+        """A number, evenly within interval ``index``."""
+        return self.at((index + rng.random()) / self.bins)
+
+    def at(self, share: float) -> float:
+        """The number a ``share`` (0 to 1) of the way from the lower bound to the higher."""
+        return float(np.clip(self.low + share * (self.high - self.low), self.low, self.high))
+
+    def name(self, value: Value) -> str:
+        """How the loss with the parameter at ``value`` is called in tables."""
+        self.index(value)
+        return str(self.make(**{self.parameter: float(f"{value:.4g}")}))
+
+    def pick(self, options: Sequence[T], value: Value) -> T:
+        """The loss among ``options``, its parameter set to ``value``."""
+        self.index(value)
+        setattr(options[0], self.parameter, value)
+        return options[0]
+
+
+Dimension: TypeAlias = Choice | Range
+
+
+def _refuse_bare_options(name: str, dimension: Any) -> None:
+    if not isinstance(dimension, Choice | Range):
+        kind = type(dimension).__name__
+        raise AutofrError(f"dimension '{name}' is a {kind}; wrap its options in Choice(...)")
+
 
 class SearchSpace:
-    """Named dimensions, each a :class:`Choice`. An assignment picks one option of every dimension.
+    """Named dimensions, each a :class:`Choice` or a :class:`Range`. An assignment has one value for every dimension.
 
     Args:
         dimensions: ``loss`` (required: margin losses of :mod:`autofr.losses`, or your own) and, if the network is
-            searched too, ``backbone`` (names that :func:`autofr.backbones.create_backbone` takes).
+            searched too, ``backbone`` (a ``Choice`` of names that :func:`autofr.backbones.create_backbone` takes).
 
     Raises:
-        AutofrError: a dimension that the engine does not know, one that is no ``Choice``, or no ``loss``.
+        AutofrError: a dimension that the engine does not know, one that is no ``Choice`` or ``Range``, or no ``loss``.
     """
 
-    def __init__(self, **dimensions: Choice) -> None:
-        for name, choice in dimensions.items():
+    def __init__(self, **dimensions: Dimension) -> None:
+        for name, dimension in dimensions.items():
             if name not in DIMENSIONS:
                 raise unknown("dimension", name, DIMENSIONS)
-            if not isinstance(choice, Choice):
-                raise AutofrError(f"dimension '{name}' is a {type(choice).__name__}; wrap its options in Choice(...)")
+            _refuse_bare_options(name, dimension)
+            if name != "loss" and isinstance(dimension, Range):
+                raise AutofrError(f"dimension '{name}' is a Range; only a loss has a parameter to range over")
         if "loss" not in dimensions:
             raise AutofrError("a SearchSpace needs a 'loss' dimension, e.g. loss=Choice(ArcFace(0.3), ArcFace(0.5))")
-        self.dimensions: dict[str, Choice] = dict(dimensions)
+        self.dimensions: dict[str, Dimension] = dict(dimensions)
         self.doc = ""
         self.file: str | None = None
+
+    @classmethod
+    def of(cls, dimensions: Mapping[str, Dimension]) -> SearchSpace:
+        """A space for a policy alone (in an NNI experiment, an Optuna study): its names need not be the engine's."""
+        space = cls.__new__(cls)
+        space.dimensions, space.doc, space.file = dict(dimensions), "", None
+        return space
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.dimensions)
 
-    def option(self, dimension: str, assignment: Mapping[str, int]) -> Any:
+    def option(self, dimension: str, assignment: Mapping[str, Value]) -> Any:
         """The option that ``assignment`` picks in ``dimension``."""
-        return self.dimensions[dimension].options[assignment[dimension]]
+        return self.dimensions[dimension].pick(self.dimensions[dimension].options, assignment[dimension])
 
-    def describe(self, assignment: Mapping[str, int]) -> dict[str, str]:
-        """``assignment`` with names in place of indices: ``{"loss": "ArcFace(m=0.3)"}``."""
-        return {name: choice.names[assignment[name]] for name, choice in self.dimensions.items()}
+    def describe(self, assignment: Mapping[str, Value]) -> dict[str, str]:
+        """``assignment`` with names in place of values: ``{"loss": "ArcFace(m=0.3)"}``."""
+        return {name: dimension.name(assignment[name]) for name, dimension in self.dimensions.items()}
 
     def names(self) -> dict[str, list[str]]:
-        """The option names of every dimension: what a run directory records of its space."""
-        return {name: list(choice.names) for name, choice in self.dimensions.items()}
+        """The names of every dimension's options, the columns of α: what a run directory records of its space."""
+        return {name: list(dimension.names) for name, dimension in self.dimensions.items()}
 
     def __repr__(self) -> str:
         return f"SearchSpace({', '.join(f'{k}={v!r}' for k, v in self.dimensions.items())})"

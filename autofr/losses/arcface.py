@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
-from autofr.losses.base import AdditiveMarginLoss, sine
+from autofr.losses.angles import add_angle
+from autofr.losses.base import AdditiveMarginLoss
 
 
 class ArcFace(AdditiveMarginLoss):
@@ -23,11 +23,18 @@ class ArcFace(AdditiveMarginLoss):
     """
 
     def __init__(self, m: float = 0.5, s: float | None = None) -> None:
-        if not 0 <= m <= math.pi / 2:
-            raise ValueError(f"ArcFace's margin m is an angle from 0 to π/2 radians, got {m}")
-        super().__init__(m, s)
+        super().__init__(radians("ArcFace's margin m", m), s)
 
     def target(self, cosine: Tensor) -> Tensor:
-        m = self.m * self.ramp
-        shifted = cosine * math.cos(m) - sine(cosine) * math.sin(m)  # cos(θ + m)
-        return torch.where(cosine >= -math.cos(m), shifted, -2 - shifted)
+        return add_angle(cosine, self.m * self.ramp)
+
+
+def radians(what: str, value: float) -> float:
+    """``value``, an angular margin.
+
+    Raises:
+        ValueError: it is outside 0 to π/2.
+    """
+    if not 0 <= value <= math.pi / 2:
+        raise ValueError(f"{what} is an angle from 0 to π/2 radians, got {value}")
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,50 +10,75 @@ class MarginLoss(nn.Module):
     """Softmax cross-entropy over scaled cosines whose target cosine pays a margin.
 
     The class centres are not here: they belong to the member that trains, so that its loss can be swapped without
-    touching them. A subclass gives :meth:`target` and, if it needs more than the target, :meth:`forward`.
+    touching them. A subclass gives :meth:`target`; one that changes other cosines too, or hears the embeddings'
+    norms, gives :meth:`logits`; one that is no softmax gives :meth:`forward`. What it learns or averages is a
+    parameter or a buffer: it then travels with the weights and through a resume. Averages move in training mode only.
 
     Args:
         s: scale of the logits (the field's ``s``), above 0. ``None`` leaves it to the run's recipe, which has a
             smaller one for small sets.
 
     Attributes:
-        ramp: share of the margin in force, 0 to 1. The trainer raises it over the first epochs: a full margin on
-            random centres makes a small run stall.
+        ramp: share of the margin in force, 0 to 1 (a number or a scalar tensor). The trainer raises it over the first
+            epochs: a full margin on random centres makes a small run stall. At 0 a softmax loss is
+            :class:`NormSoftmax`.
+        sub_centres: centres of each class; the cosines are then (B, sub_centres·C), a whole set of classes at a time.
     """
+
+    sub_centres = 1
+    _scale_name = "s"
 
     def __init__(self, s: float | None = None) -> None:
         super().__init__()
         if s is not None and not s > 0:
-            raise ValueError(f"s is a scale and must be above 0, got {s}")
+            raise ValueError(f"{self._scale_name} is a scale and must be above 0, got {s}")
         self.s = s
-        self.ramp = 1.0
+        self.ramp: float | Tensor = 1.0
+
+    @property
+    def scale(self) -> float:
+        """``s``, once it is known.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.s is None:
+            raise ValueError(f"{self} has no scale: give {self._scale_name}=..., or let a recipe set it")
+        return self.s
 
     def target(self, cosine: Tensor) -> Tensor:
-        """The target cosine after the margin: (B,) in [-1, 1] to (B,), decreasing in the angle."""
+        """The target cosine after the margin: (B,) in [-1, 1] to (B,), falling as the angle grows."""
         raise NotImplementedError
 
-    def forward(self, cosines: Tensor, labels: Tensor) -> Tensor:
+    def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        """What goes into the softmax: (B, C), of the cosines' dtype. Arguments as for :meth:`forward`, with one
+        centre a class."""
+        return self.scale * with_target(cosines, labels, self.target(of_target(cosines, labels)))
+
+    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         """The mean loss of a batch.
 
         Args:
             cosines: (B, C) cosines between embeddings and class centres, floating point, in [-1, 1].
             labels: (B,) int64, the class of each row.
+            norms: (B,) lengths of the embeddings before they were normalised; AdaFace and MagFace need them.
 
         Returns:
             A scalar of the cosines' dtype.
         """
-        if self.s is None:
-            raise ValueError(f"{self} has no scale: give s=..., or let a recipe set it")
-        index = labels.unsqueeze(1)
-        margined = self.target(cosines.gather(1, index).squeeze(1))
-        return F.cross_entropy(self.s * cosines.scatter(1, index, margined.unsqueeze(1)), labels)
+        return F.cross_entropy(self.logits(cosines, labels, norms), labels)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.settings())})"
 
     def settings(self) -> list[str]:
         """What tells this loss from another of its class, as ``name=value``: its name in tables is made of it."""
-        return [] if self.s is None else [f"s={self.s:g}"]
+        return [] if self.s is None else [f"{self._scale_name}={self.s:g}"]
+
+    def _norms(self, norms: Tensor | None) -> Tensor:
+        if norms is None:
+            raise ValueError(f"{self} needs the embeddings' norms: call it with cosines, labels and norms")
+        return norms
 
 
 class AdditiveMarginLoss(MarginLoss):
@@ -73,9 +97,11 @@ class AdditiveMarginLoss(MarginLoss):
         return [f"m={self.m:g}", *super().settings()]
 
 
-def sine(cosine: Tensor) -> Tensor:
-    """sin θ from cos θ for θ in [0, π], with a gradient that stays finite at both ends.
+def of_target(cosines: Tensor, labels: Tensor) -> Tensor:
+    """Each row's cosine to its own class: (B, C) to (B,)."""
+    return cosines.gather(1, labels.unsqueeze(1)).squeeze(1)
 
-    The floor is 1e-6 under the root (θ within 1e-3 rad of an end): below it, 1 - cos² in float32 is rounding.
-    """
-    return torch.sqrt((1 - cosine * cosine).clamp_min(1e-6))
+
+def with_target(cosines: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """``cosines`` (B, C) with each row's own class replaced by ``values`` (B,)."""
+    return cosines.scatter(1, labels.unsqueeze(1), values.unsqueeze(1).to(cosines.dtype))

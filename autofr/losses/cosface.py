@@ -16,9 +16,18 @@ class CosFace(AdditiveMarginLoss):
     """
 
     def __init__(self, m: float = 0.35, s: float | None = None) -> None:
-        if not 0 <= m <= 1:
-            raise ValueError(f"CosFace's margin m is a cosine from 0 to 1, got {m}")
-        super().__init__(m, s)
+        super().__init__(cosine_margin("CosFace's margin m", m), s)
 
     def target(self, cosine: Tensor) -> Tensor:
         return cosine - self.m * self.ramp
+
+
+def cosine_margin(what: str, value: float) -> float:
+    """``value``, a margin in cosine.
+
+    Raises:
+        ValueError: it is outside 0 to 1.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"{what} is a cosine from 0 to 1, got {value}")
+    return value

@@ -16,7 +16,7 @@ from autofr.backbones import create_backbone
 from autofr.data.loader import Batch
 from autofr.losses import MarginLoss
 from autofr.seeding import seeded
-from autofr.spaces import Assignment, SearchSpace
+from autofr.spaces import Assignment, SearchSpace, Value
 from autofr.training.recipe import Recipe
 
 State: TypeAlias = dict[str, Tensor]
@@ -37,9 +37,12 @@ class Member:
     def __init__(self, index: int, key: str, space: SearchSpace, recipe: Recipe, classes: int, device: torch.device):
         self.index, self.key, self.clip = index, key, recipe.clip
         self.backbone = create_backbone(key, recipe.image_size, recipe.embedding_dim).to(device)
-        self.centres = nn.Parameter(torch.randn(classes, recipe.embedding_dim, device=device) * 0.01)
-        self._pool = [_own(option, recipe.scale) for option in space.dimensions["loss"].options]
+        self._choice = space.dimensions["loss"]
+        self._pool = [_own(option, recipe.scale) for option in self._choice.options]
         self.losses = nn.ModuleList(self._pool).to(device)
+        # The classes' first centres, then their second ones: a loss with fewer than another uses the first rows.
+        self.classes, rows = classes, classes * max(loss.sub_centres for loss in self._pool)
+        self.centres = nn.Parameter(torch.randn(rows, recipe.embedding_dim, device=device) * 0.01)
         named = [("centres", self.centres)]
         named += [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
         named += [(f"losses.{n}", p) for n, p in self.losses.named_parameters()]
@@ -47,11 +50,12 @@ class Member:
         self.optimizer = torch.optim.SGD(
             self.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
-        self.begin(0)
+        self.loss = self._pool[0]
+        self._sum, self._steps = torch.zeros((), device=device), 0
 
-    def begin(self, loss: int) -> None:
-        """Start a generation with the space's loss number ``loss``."""
-        self.loss = self._pool[loss]
+    def begin(self, loss: Value) -> None:
+        """Start a generation with what ``loss`` means in the space."""
+        self.loss = self._choice.pick(self._pool, loss)
         self._sum = torch.zeros((), device=self.centres.device)
         self._steps = 0
 
@@ -60,8 +64,11 @@ class Member:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.loss.ramp = ramp
-        cosines = F.linear(F.normalize(self.backbone(batch.images), dim=1), F.normalize(self.centres, dim=1))
-        loss = self.loss(cosines.float().clamp(-1, 1), batch.labels)
+        embeddings = self.backbone(batch.images)
+        rows = self.classes * self.loss.sub_centres
+        centres = self.centres if rows == len(self.centres) else self.centres[:rows]
+        cosines = F.linear(F.normalize(embeddings, dim=1), F.normalize(centres, dim=1))
+        loss = self.loss(cosines.float().clamp(-1, 1), batch.labels, embeddings.float().norm(dim=1))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for p in self.parameters.values() if p.grad is not None], self.clip)

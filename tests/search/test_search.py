@@ -168,7 +168,7 @@ class Exploding(MarginLoss):
         super().__init__()
         self.calls = calls
 
-    def forward(self, cosines: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         self.calls -= 1
         value = super().forward(cosines, labels)
         return value * math.nan if self.calls < 0 else value

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autofr.exceptions import unknown
 from autofr.search.policies.base import CategoricalPolicy, Policy
 from autofr.search.policies.fixed import Fixed
 from autofr.search.policies.lfs import LFS
 from autofr.search.policies.random import Random
 from autofr.spaces import SearchSpace
+from autofr.spec import build
 
-POLICIES: dict[str, Callable[[SearchSpace, int, int], Policy]] = {
-    "lfs": lambda space, seed, warmup: LFS(space, seed, warmup=warmup),
-    "random": lambda space, seed, warmup: Random(space, seed),
-    "fixed": lambda space, seed, warmup: Fixed(space, seed),
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "fixed": Fixed,
+    "lfs": LFS,
+    "random": Random,
 }
+"""Makers of policies by name. Each takes ``space`` and ``seed``, ``warmup`` if it can wait, and its own settings."""
 
 
-def create_policy(name: str, space: SearchSpace, seed: int, warmup: int = 2) -> Policy:
-    """The policy called ``name``, over ``space``.
+def create_policy(spec: str, space: SearchSpace, seed: int, warmup: int = 2) -> Policy:
+    """The policy that ``spec`` describes, over ``space``.
 
     Args:
-        name: a key of :data:`POLICIES`.
+        spec: a key of :data:`POLICIES`, with settings or without: ``lfs:lr=0.1,replacement=True``.
         space: what may be chosen.
         seed: seed of the draws.
         warmup: generations at the start in which margins are still ramped in; a policy that learns sits them out.
 
     Raises:
-        AutofrError: no such policy (the nearest names are offered), or it cannot serve this space.
+        AutofrError: no such policy (the nearest names are offered) or setting, or it cannot serve this space.
     """
-    if name not in POLICIES:
-        raise unknown("policy", name, POLICIES)
-    return POLICIES[name](space, seed, warmup)
+    return build("policy", spec, POLICIES, space=space, seed=seed, warmup=warmup)
 
 
 __all__ = ["LFS", "POLICIES", "CategoricalPolicy", "Fixed", "Policy", "Random", "create_policy"]

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autofr.spaces import Assignment, SearchSpace
+from autofr.spaces import Assignment, SearchSpace, Value
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -43,26 +43,39 @@ class CategoricalPolicy:
     Args:
         space: what may be chosen.
         seed: seed of the draws.
+        replacement: ``False`` gives the members of a generation different options, as far as there are enough: with
+            the same option they would train to the same bits. With more members than options, every option is
+            drawn equally often, and the rest without replacement.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
-        self.space = space
+    def __init__(self, space: SearchSpace, seed: int = 0, replacement: bool = True) -> None:
+        self.space, self.replacement = space, replacement
         self.rng = np.random.default_rng(seed)
 
     def alpha(self) -> dict[str, Floats]:
-        return {name: np.full(len(c), 1 / len(c)) for name, c in self.space.dimensions.items()}
+        return {name: np.full(len(d), 1 / len(d)) for name, d in self.space.dimensions.items()}
 
     def ask(self, n: int) -> list[Assignment]:
-        drawn = {name: self.rng.choice(len(p), size=n, p=p) for name, p in self.alpha().items()}
-        return [{name: int(options[i]) for name, options in drawn.items()} for i in range(n)]
+        drawn = {name: self._draw(name, p, n) for name, p in self.alpha().items()}
+        return [{name: values[i] for name, values in drawn.items()} for i in range(n)]
+
+    def _draw(self, name: str, p: Floats, n: int) -> list[Value]:
+        if self.replacement:
+            indices = self.rng.choice(len(p), size=n, p=p)
+        else:
+            rest = self.rng.choice(len(p), size=n % len(p), replace=False, p=p)
+            # Shuffled: the likelier option is drawn the earlier, and dimensions are drawn apart.
+            indices = self.rng.permutation(np.concatenate([np.tile(np.arange(len(p)), n // len(p)), rest]))
+        return [self.space.dimensions[name].draw(int(i), self.rng) for i in indices]
 
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
         if len(assignments) != len(rewards):
             raise ValueError(f"{len(assignments)} assignments but {len(rewards)} rewards; give one for each")
         for assignment in assignments:
-            for name, choice in self.space.dimensions.items():
-                if not 0 <= assignment.get(name, -1) < len(choice):
+            for name, dimension in self.space.dimensions.items():
+                if name not in assignment:
                     raise ValueError(f"assignment {assignment} has no valid option of dimension '{name}'")
+                dimension.index(assignment[name])
 
     def state(self) -> dict[str, Any]:
         return {"rng": self.rng.bit_generator.state}

@@ -71,7 +71,7 @@ class LFS(CategoricalPolicy):
             share = 1 - len(p) * self._floor(len(p))
             gradient = np.zeros(len(p))
             for assignment, value in zip(assignments, values, strict=True):
-                k = assignment[name]
+                k = self.space.dimensions[name].index(assignment[name])
                 # ∂ log α_k / ∂ logits = share·soft_k·(1_k - soft) / α_k
                 gradient += value * share * soft[k] / p[k] * (np.eye(len(p))[k] - soft)
             self._ascend(name, gradient / len(values))
