@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,41 +13,62 @@ from autofr.exceptions import AutofrError, unknown
 T = TypeVar("T")
 
 
-def build(kind: str, spec: str, known: Mapping[str, Callable[..., T]], **context: Any) -> T:
+def build(
+    kind: str,
+    spec: str,
+    known: Mapping[str, Callable[..., T]],
+    context: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> T:
     """What ``spec`` describes: ``NAME``, or ``NAME:`` and settings, by place or as ``key=value``, between commas.
+
+    A class may also be called as it prints itself, which is how tables name losses: ``ArcFace(m=0.3)``.
 
     Args:
         kind: what it is, for errors: ``"loss"``, ``"policy"``.
         spec: the description. Values are Python literals; what is none is a string. Nothing is executed.
         known: the makers by name.
-        context: further keyword arguments of the maker; those that it does not take are left out.
+        context: arguments of the maker that a description cannot set.
+        defaults: arguments that it can. Of both, those that the maker does not take are left out.
 
     Raises:
         AutofrError: no such name, a setting that the maker does not have, or a value that it refuses.
     """
-    name, _, rest = spec.partition(":")
-    if name not in known:
-        raise unknown(kind, name, known)
-    maker = known[name]
+    name, maker, rest = _maker(kind, spec, known)
     parameters = inspect.signature(maker).parameters
-    settings = [p for p in parameters if p not in context]
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    context = {k: v for k, v in (context or {}).items() if k in parameters}
+    settings = [n for n, p in parameters.items() if n not in context and p.kind is not inspect.Parameter.VAR_KEYWORD]
     places, named = _arguments(rest)
     if len(places) > len(settings):
         raise AutofrError(f"{kind} '{spec}' has {len(places)} settings by place; '{name}' takes {_listed(settings)}")
     given = dict(zip(settings, places, strict=False))
     for key, value in named.items():
-        if key not in settings:
+        if key not in settings and not (open_ended and key not in context):
             raise AutofrError(f"{kind} '{name}' has no setting '{key}'; it takes {_listed(settings)}")
         if key in given:
             raise AutofrError(f"{kind} '{spec}' sets '{key}' twice")
         given[key] = value
-    lacking = [p for p in settings if p not in given and parameters[p].default is inspect.Parameter.empty]
+    given = {k: v for k, v in (defaults or {}).items() if k in parameters} | given
+    lacking = [n for n in settings if n not in given and parameters[n].default is inspect.Parameter.empty]
     if lacking:
         raise AutofrError(f"{kind} '{name}' needs a value of '{lacking[0]}': {name}:{lacking[0]}=...")
     try:
-        return maker(**{k: v for k, v in context.items() if k in parameters}, **given)
+        return maker(**context, **given)
     except (TypeError, ValueError) as error:
         raise AutofrError(f"{kind} '{spec}': {error}") from error
+
+
+def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple[str, Callable[..., T], str]:
+    called = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", spec, re.DOTALL)
+    if called:
+        for name, maker in known.items():
+            if getattr(maker, "__name__", None) == called[1]:
+                return name, maker, called[2]
+    name, _, rest = spec.partition(":")
+    if name not in known:
+        raise unknown(kind, called[1].lower() if called else name, known)
+    return name, known[name], rest
 
 
 def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:

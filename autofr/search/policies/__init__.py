@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autofr.search.policies.base import CategoricalPolicy, Policy
+from autofr.search.policies.exp3 import Exp3
 from autofr.search.policies.fixed import Fixed
 from autofr.search.policies.lfs import LFS
+from autofr.search.policies.lfs_gaussian import LFSGaussian
+from autofr.search.policies.optuna import OptunaPolicy
 from autofr.search.policies.random import Random
+from autofr.search.policies.thompson import Thompson
 from autofr.spaces import SearchSpace
 from autofr.spec import build
 
 POLICIES: dict[str, Callable[..., Policy]] = {
+    "exp3": Exp3,
     "fixed": Fixed,
     "lfs": LFS,
+    "lfs_gaussian": LFSGaussian,
+    "optuna": OptunaPolicy,
     "random": Random,
+    "thompson": Thompson,
 }
 """Makers of policies by name. Each takes ``space`` and ``seed``, ``warmup`` if it can wait, and its own settings."""
 
@@ -31,7 +39,19 @@ def create_policy(spec: str, space: SearchSpace, seed: int, warmup: int = 2) -> 
     Raises:
         AutofrError: no such policy (the nearest names are offered) or setting, or it cannot serve this space.
     """
-    return build("policy", spec, POLICIES, space=space, seed=seed, warmup=warmup)
+    return build("policy", spec, POLICIES, {"space": space, "seed": seed}, {"warmup": warmup})
 
 
-__all__ = ["LFS", "POLICIES", "CategoricalPolicy", "Fixed", "Policy", "Random", "create_policy"]
+__all__ = [
+    "LFS",
+    "POLICIES",
+    "CategoricalPolicy",
+    "Exp3",
+    "Fixed",
+    "LFSGaussian",
+    "OptunaPolicy",
+    "Policy",
+    "Random",
+    "Thompson",
+    "create_policy",
+]

@@ -23,9 +23,10 @@ class Policy(Protocol):
     def ask(self, n: int) -> list[Assignment]:
         """Draw ``n`` assignments, one a member. Called at the start of a generation."""
 
-    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
-        """Learn from one generation. ``rewards`` (higher is better) may be NaN: that member diverged, and counts as
-        the worst of the generation. Called after scoring, before the generation is committed."""
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
+        """Learn from one generation. A reward (higher is better) may be NaN or ``None``: that member diverged, or its
+        reward is missing; it counts as the worst of the generation. Called after scoring, before the generation is
+        committed."""
 
     def alpha(self) -> dict[str, Floats]:
         """α as it stands: for every dimension a vector over its options that sums to 1."""
@@ -68,14 +69,8 @@ class CategoricalPolicy:
             indices = self.rng.permutation(np.concatenate([np.tile(np.arange(len(p)), n // len(p)), rest]))
         return [self.space.dimensions[name].draw(int(i), self.rng) for i in indices]
 
-    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
-        if len(assignments) != len(rewards):
-            raise ValueError(f"{len(assignments)} assignments but {len(rewards)} rewards; give one for each")
-        for assignment in assignments:
-            for name, dimension in self.space.dimensions.items():
-                if name not in assignment:
-                    raise ValueError(f"assignment {assignment} has no valid option of dimension '{name}'")
-                dimension.index(assignment[name])
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
+        check_told(self.space, assignments, rewards)
 
     def state(self) -> dict[str, Any]:
         return {"rng": self.rng.bit_generator.state}
@@ -84,12 +79,27 @@ class CategoricalPolicy:
         self.rng.bit_generator.state = state["rng"]
 
 
-def worst_for_nan(rewards: Sequence[float]) -> Floats:
-    """Rewards as an array in which a non-finite entry (a diverged member) is worse than the worst finite one.
+def check_told(space: SearchSpace, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
+    """Refuse what does not belong to ``space``.
 
-    It lies below by the spread of the finite rewards, or by 1 (the range of an FNMR) if they have none, so that a
-    diverged member is told from a poor one also when a single member survived. With nothing finite, zeros: the
-    generation says nothing.
+    Raises:
+        ValueError: not one reward an assignment, or an assignment that lacks a dimension or has no such option.
+    """
+    if len(assignments) != len(rewards):
+        raise ValueError(f"{len(assignments)} assignments but {len(rewards)} rewards; give one for each")
+    for assignment in assignments:
+        for name, dimension in space.dimensions.items():
+            if name not in assignment:
+                raise ValueError(f"assignment {assignment} has no valid option of dimension '{name}'")
+            dimension.index(assignment[name])
+
+
+def worst_for_nan(rewards: Sequence[float | None]) -> Floats:
+    """Rewards as an array in which a missing or non-finite entry (a diverged member) is worse than all others.
+
+    It lies below the worst finite one by the spread of the finite rewards, or by 1 (the range of an FNMR) if they have
+    none, so that a diverged member is told from a poor one also when a single member survived. With nothing finite,
+    zeros: the generation says nothing.
     """
     values = np.asarray(rewards, dtype=np.float64)
     finite = np.isfinite(values)

@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 
 from autofr.search.policies.base import CategoricalPolicy, Floats, worst_for_nan
-from autofr.spaces import Assignment, SearchSpace
+from autofr.search.policies.without_replacement import set_weights
+from autofr.spaces import Assignment, SearchSpace, Value
+
+BASELINES = ("mean", "moving")
 
 
 class LFS(CategoricalPolicy):
     """Loss Function Search (Wang et al., ICML 2020) over options, as MAN (ICCV 2021 workshops) uses it.
 
-    α of a dimension of K options is ``floor·1 + (1 - K·floor)·softmax(logits)``: equal at first, and never below
-    ``floor``, so that no option dies. Rewards of a generation become 2(r - mean)/(max - min + 1e-6), as in LFS's
-    published code; the logits take one Adam step along the mean of reward x ∇ log α(drawn), whose gradient counts
-    the floor.
+    Every dimension has probabilities of its own: α of K options is ``floor·1 + (1 - K·floor)·softmax(θ/temperature)``,
+    equal at first, and never below ``floor``, so that no option dies. Rewards of a generation become
+    2(r - mean)/(max - min + 1e-6), as in LFS's published code; θ takes one Adam step along the mean of
+    reward x ∇ log α(drawn), whose gradient counts the floor.
+
+    Without replacement, members of a generation differ; the mean is then weighted by the unordered-set estimator (Kool
+    et al., ICLR 2020, equation 12), which makes it an estimate of the same gradient.
 
     Args:
         space: what may be chosen.
@@ -26,8 +32,15 @@ class LFS(CategoricalPolicy):
             that leaves α flat whatever the rewards say, hence 0.2.
         betas: Adam's decay rates, LFS's (0.5, 0.999).
         floor: lower bound of every α; at most 1/(2K) is used, so that a large pool can still move.
+        temperature: above 0; below 1 α follows θ more sharply.
+        baseline: what a reward is compared with: ``mean`` and spread of its generation, or their ``moving`` averages
+            over the generations before.
+        replacement: see :class:`CategoricalPolicy`.
         warmup: generations at the start whose rewards are not learned from (LFS starts at its third epoch): the
             margins are still being ramped in.
+
+    Raises:
+        ValueError: a setting out of range.
     """
 
     def __init__(
@@ -37,66 +50,94 @@ class LFS(CategoricalPolicy):
         lr: float = 0.2,
         betas: tuple[float, float] = (0.5, 0.999),
         floor: float = 0.02,
+        temperature: float = 1.0,
+        baseline: str = "mean",
+        replacement: bool = True,
         warmup: int = 2,
     ) -> None:
-        super().__init__(space, seed)
-        self.lr, self.betas, self.floor, self.warmup = lr, betas, floor, warmup
+        super().__init__(space, seed, replacement)
+        if not (lr > 0 and temperature > 0 and 0 <= floor < 1):
+            raise ValueError(f"lr and temperature are above 0, floor from 0 to 1, got {lr}, {temperature}, {floor}")
+        if baseline not in BASELINES:
+            raise ValueError(f"baseline is {' or '.join(BASELINES)}, got {baseline!r}")
+        self.lr, self.betas, self.floor, self.temperature = lr, betas, floor, temperature
+        self.baseline, self.warmup = baseline, warmup
         self.told = self.steps = 0
-        sizes = {name: len(choice) for name, choice in space.dimensions.items()}
-        self.logits = {name: np.zeros(k) for name, k in sizes.items()}
-        self.first = {name: np.zeros(k) for name, k in sizes.items()}  # Adam's moments
-        self.second = {name: np.zeros(k) for name, k in sizes.items()}
+        self.past: list[float] = []  # moving averages of the mean and the spread of rewards
+        self.theta = {name: self._start(name) for name in space}
+        self.first = {name: np.zeros_like(theta) for name, theta in self.theta.items()}  # Adam's moments
+        self.second = {name: np.zeros_like(theta) for name, theta in self.theta.items()}
 
-    def _floor(self, k: int) -> float:
-        return min(self.floor, 0.5 / k)
+    def _start(self, name: str) -> Floats:
+        return np.zeros(len(self.space.dimensions[name]))
+
+    def _share(self, name: str) -> tuple[float, float]:
+        """The floor in force, and the share of probability that is above it."""
+        k = len(self.space.dimensions[name])
+        floor = min(self.floor, 0.5 / k)
+        return floor, 1 - k * floor
+
+    def _softmax(self, name: str) -> Floats:
+        scaled = self.theta[name] / self.temperature
+        powers = np.exp(scaled - scaled.max())
+        return np.asarray(powers / powers.sum())
 
     def alpha(self) -> dict[str, Floats]:
-        out = {}
-        for name, logits in self.logits.items():
-            floor = self._floor(len(logits))
-            p = floor + (1 - len(logits) * floor) * _softmax(logits)
-            out[name] = p / p.sum()
-        return out
+        return {name: self._alpha(name) for name in self.space}
 
-    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float]) -> None:
+    def _alpha(self, name: str) -> Floats:
+        floor, share = self._share(name)
+        p = floor + share * self._softmax(name)
+        return np.asarray(p / p.sum())
+
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        values = worst_for_nan(rewards)
-        if self.told <= self.warmup or not len(values):
+        if self.told <= self.warmup or not len(rewards):
             return
-        values = 2 * (values - values.mean()) / (np.ptp(values) + 1e-6)
+        advantages = self._advantages(worst_for_nan(rewards))
         self.steps += 1
-        for name, p in self.alpha().items():
-            soft = _softmax(self.logits[name])
-            share = 1 - len(p) * self._floor(len(p))
-            gradient = np.zeros(len(p))
-            for assignment, value in zip(assignments, values, strict=True):
-                k = self.space.dimensions[name].index(assignment[name])
-                # ∂ log α_k / ∂ logits = share·soft_k·(1_k - soft) / α_k
-                gradient += value * share * soft[k] / p[k] * (np.eye(len(p))[k] - soft)
-            self._ascend(name, gradient / len(values))
+        for name in self.space:
+            self._ascend(name, self._gradient(name, [a[name] for a in assignments], advantages))
+
+    def _advantages(self, rewards: Floats) -> Floats:
+        mean, spread = float(rewards.mean()), float(np.ptp(rewards))
+        against = self.past if self.baseline == "moving" and self.past else [mean, spread]
+        self.past = [
+            0.7 * old + 0.3 * new for old, new in zip(self.past or [mean, spread], [mean, spread], strict=True)
+        ]
+        return 2 * (rewards - against[0]) / (against[1] + 1e-6)
+
+    def _gradient(self, name: str, drawn: Sequence[Value], advantages: Floats) -> Floats:
+        """The gradient by θ of the expected advantage, estimated."""
+        indices = np.array([self.space.dimensions[name].index(value) for value in drawn])
+        p, soft, (_, share) = self._alpha(name), self._softmax(name), self._share(name)
+        if self.replacement:
+            options, weights = indices, np.full(len(indices), 1 / len(indices))
+        else:
+            options = np.unique(indices)
+            advantages = np.array([advantages[indices == k].mean() for k in options])
+            weights = set_weights(p, options)
+        # ∂ log α_k / ∂ θ = share·soft_k·(1_k - soft) / (α_k·temperature)
+        scores = (share * soft[options] / p[options])[:, None] * (np.eye(len(p))[options] - soft) / self.temperature
+        return np.asarray((weights * advantages) @ scores)
 
     def _ascend(self, name: str, gradient: Floats) -> None:
         b1, b2 = self.betas
         self.first[name] = b1 * self.first[name] + (1 - b1) * gradient
         self.second[name] = b2 * self.second[name] + (1 - b2) * gradient**2
         mean, square = self.first[name] / (1 - b1**self.steps), self.second[name] / (1 - b2**self.steps)
-        self.logits[name] = self.logits[name] + self.lr * mean / (np.sqrt(square) + 1e-8)
+        self.theta[name] = self.theta[name] + self.lr * mean / (np.sqrt(square) + 1e-8)
 
     def state(self) -> dict[str, Any]:
         arrays = {key: {n: a.tolist() for n, a in getattr(self, key).items()} for key in _ARRAYS}
-        return {**super().state(), **arrays, "told": self.told, "steps": self.steps}
+        return {**super().state(), **arrays, "told": self.told, "steps": self.steps, "past": list(self.past)}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
         for key in _ARRAYS:
             setattr(self, key, {n: np.asarray(a, dtype=np.float64) for n, a in state[key].items()})
-        self.told, self.steps = state["told"], state["steps"]
+        self.told, self.steps, self.past = state["told"], state["steps"], list(state["past"])
 
 
-_ARRAYS = ("logits", "first", "second")
-
-
-def _softmax(logits: Floats) -> Floats:
-    shifted = np.exp(logits - logits.max())
-    return np.asarray(shifted / shifted.sum())
+_ARRAYS = ("theta", "first", "second")

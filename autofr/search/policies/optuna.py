@@ -1,0 +1,168 @@
+"""Optuna's samplers as policies: ``--policy optuna:TPESampler``."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from autofr.exceptions import AutofrError, unknown
+from autofr.search.policies.base import Floats, check_told, worst_for_nan
+from autofr.spaces import Assignment, Choice, SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
+
+T = TypeVar("T")
+
+FADE = 0.8
+"""What a generation leaves of the weight of earlier draws in α."""
+
+
+class OptunaPolicy:
+    """Any sampler of Optuna 5 draws the population by ask and tell: a member of a generation is a trial.
+
+    A reward is told as its difference from its generation's mean, for maximisation: between generations rewards rise as
+    the network learns. A diverged member is told as worse than the worst; a generation that was asked for and never
+    told, or falls into the warm-up, is a failed trial. An option is a categorical parameter, a range a float.
+
+    α is the share of each option in what was drawn lately (a generation's weight falls by a fifth with each that
+    follows), with the weight of one draw spread evenly.
+
+    State is the sequence of asks and tells; loading plays it to a fresh sampler of the same seed. So any sampler can be
+    resumed exactly, and nothing is unpickled; with one that is slow (GP) a resume takes as long as its draws took.
+
+    Args:
+        space: what may be chosen.
+        seed: seed of the sampler.
+        sampler: a name in ``optuna.samplers``.
+        warmup: generations at the start that are not learned from.
+        settings: of the sampler, such as ``n_startup_trials=8``.
+
+    Raises:
+        AutofrError: no such sampler, one that takes no seed, or one that lacks a package.
+    """
+
+    def __init__(
+        self, space: SearchSpace, seed: int = 0, sampler: str = "TPESampler", warmup: int = 2, **settings: Any
+    ) -> None:
+        self.space, self.seed, self.sampler, self.warmup, self.settings = space, seed, sampler, warmup, settings
+        self._begin()
+
+    def _begin(self) -> None:
+        import optuna
+
+        self.study = _quietly(lambda: optuna.create_study(direction="maximize", sampler=self._sampler()))
+        # Samplers that enumerate stop a study when they are through; a search goes on.
+        setattr(self.study, "stop", lambda: None)  # noqa: B010  (mypy: a method is assigned)
+        self.events: list[dict[str, Any]] = []
+        self.pending: list[tuple[Trial, Assignment]] = []
+        self.told = 0
+        self.weights = {name: np.zeros(len(d)) for name, d in self.space.dimensions.items()}
+
+    def _sampler(self) -> BaseSampler:
+        import optuna
+
+        names = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and not n.startswith("Base")]
+        if self.sampler not in names:
+            raise unknown("Optuna sampler", self.sampler, names)
+        make = getattr(optuna.samplers, self.sampler)
+        takes = inspect.signature(make).parameters
+        if "seed" not in takes:
+            raise AutofrError(f"Optuna's {self.sampler} takes no seed, so a search with it could not be resumed")
+        given: dict[str, Any] = {"seed": self.seed % 2**32, **self.settings}
+        if "search_space" in takes:  # GridSampler
+            middles = {
+                n: [i if isinstance(d, Choice) else d.at((i + 0.5) / len(d)) for i in range(len(d))]
+                for n, d in self.space.dimensions.items()
+            }
+            given = {"search_space": middles, **given}
+        if "warn_independent_sampling" in takes:
+            given = {"warn_independent_sampling": False, **given}
+        try:
+            made: BaseSampler = make(**given)
+        except ImportError as error:
+            raise AutofrError(f"Optuna's {self.sampler} lacks a package: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise AutofrError(f"Optuna's {self.sampler}: {error}") from error
+        return made
+
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+        return {
+            name: CategoricalDistribution(range(len(d))) if isinstance(d, Choice) else FloatDistribution(d.low, d.high)
+            for name, d in self.space.dimensions.items()
+        }
+
+    def alpha(self) -> dict[str, Floats]:
+        smooth = {name: weights + 1 / len(weights) for name, weights in self.weights.items()}
+        return {name: weights / weights.sum() for name, weights in smooth.items()}
+
+    def ask(self, n: int) -> list[Assignment]:
+        from optuna.trial import TrialState
+
+        self.events.append({"ask": n})
+        for trial, _ in self.pending:
+            self.study.tell(trial, state=TrialState.FAIL)
+        distributions = self._distributions()
+        trials = _quietly(lambda: [self.study.ask(distributions) for _ in range(n)])
+        self.pending = [(trial, {name: trial.params[name] for name in self.space}) for trial in trials]
+        for name, dimension in self.space.dimensions.items():
+            self.weights[name] *= FADE
+            for _, assignment in self.pending:
+                self.weights[name][dimension.index(assignment[name])] += 1
+        return [dict(assignment) for _, assignment in self.pending]
+
+    def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
+        from optuna.trial import TrialState, create_trial
+
+        check_told(self.space, assignments, rewards)
+        known = [None if r is None or not np.isfinite(r) else float(r) for r in rewards]
+        self.events.append({"tell": [dict(a) for a in assignments], "rewards": known})
+        self.told += 1
+        values = worst_for_nan(known)
+        learned = self.told > self.warmup and any(r is not None for r in known)
+        asked = [assignment for _, assignment in self.pending] == list(assignments)
+        for i, assignment in enumerate(assignments):
+            value = float(values[i] - values.mean())
+            if asked and learned:
+                self.study.tell(self.pending[i][0], value)
+            elif asked:
+                self.study.tell(self.pending[i][0], state=TrialState.FAIL)
+            elif learned:
+                self.study.add_trial(
+                    create_trial(params=dict(assignment), distributions=self._distributions(), value=value)
+                )
+        if asked:
+            self.pending = []
+
+    def state(self) -> dict[str, Any]:
+        return {"events": list(self.events)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._begin()
+        for event in state["events"]:
+            if "ask" in event:
+                self.ask(event["ask"])
+            else:
+                self.tell(event["tell"], event["rewards"])
+
+
+def _quietly(work: Callable[[], T]) -> T:
+    """Without Optuna's log and its notices of experimental parts: the study is private to the policy."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+    finally:
+        optuna.logging.set_verbosity(level)

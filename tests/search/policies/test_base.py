@@ -1,0 +1,91 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from autofr import AutofrError, Choice, SearchSpace
+from autofr.losses import ArcFace
+from autofr.search.policies import POLICIES, Fixed, Policy, Random, create_policy
+from autofr.search.policies.base import worst_for_nan
+from autofr.testing import PolicyContract, RangePolicyContract
+
+MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+
+
+class TestRandom(PolicyContract):
+    floor = 1 / 3
+
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        return Random(space, seed)
+
+
+class TestRandomRange(RangePolicyContract):
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        return Random(space, seed, replacement=False)
+
+
+class TestFixed(PolicyContract):
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        return Fixed(space, seed)
+
+    def space(self) -> SearchSpace:
+        return SearchSpace(loss=Choice(ArcFace(0.3)))
+
+
+def test_without_replacement_members_differ() -> None:
+    policy = Random(MARGINS, replacement=False)
+    for _ in range(20):
+        assert len({a["loss"] for a in policy.ask(4)}) == 4
+    assert sorted(a["loss"] for a in policy.ask(9)) == list(range(9))
+
+
+def test_with_more_members_than_options_all_are_drawn_equally_often() -> None:
+    space = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.2, 0.3)), backbone=Choice("ir_mini", "ir18"))
+    policy = Random(space, replacement=False)
+    pairs = Counter()
+    for _ in range(50):
+        asked = policy.ask(8)
+        assert sorted(Counter(a["loss"] for a in asked).values()) == [2, 3, 3]
+        assert set(Counter(a["backbone"] for a in asked).values()) == {4}
+        pairs.update((a["loss"], a["backbone"]) for a in asked)
+    assert len(pairs) == 6  # dimensions are dealt out apart from one another
+
+
+def test_a_policy_with_settings() -> None:
+    policy = create_policy("lfs:lr=0.1,replacement=False,temperature=2", MARGINS, 3, warmup=5)
+    assert (policy.lr, policy.replacement, policy.temperature, policy.warmup) == (0.1, False, 2, 5)
+    assert create_policy("lfs:warmup=0", MARGINS, 0, warmup=5).warmup == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"fixed", "lfs_gaussian"}))
+def test_every_policy_is_made_by_name(name: str) -> None:
+    assert len(create_policy(name, MARGINS, 0).ask(4)) == 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("lsf", "unknown policy 'lsf'; did you mean lfs"),
+        ("lfs:rate=1", "policy 'lfs' has no setting 'rate'; it takes lr, betas, floor"),
+        ("lfs:seed=1", "policy 'lfs' has no setting 'seed'"),
+        ("lfs:lr=-1", "policy 'lfs:lr=-1': lr and temperature are above 0"),
+        ("lfs:baseline=best", "baseline is mean or moving, got 'best'"),
+        ("fixed", "policy 'fixed' trains one option, but 'loss' has several"),
+        ("lfs_gaussian", "searches a parameter between bounds, and this space has only options"),
+        ("exp3:2", "gamma is a share above 0 and up to 1, got 2"),
+        ("thompson:memory=0", "memory is above 0"),
+        ("optuna:TPESample", "unknown Optuna sampler 'TPESample'; did you mean TPESampler"),
+        ("optuna:TPESampler,n_startups=3", "Optuna's TPESampler: "),
+        ("optuna:PartialFixedSampler", "takes no seed, so a search with it could not be resumed"),
+    ],
+)
+def test_a_wrong_description_is_told(spec: str, told: str) -> None:
+    with pytest.raises(AutofrError) as error:
+        create_policy(spec, MARGINS, 0)
+    assert told in str(error.value)
+
+
+def test_diverged_members_count_as_the_worst() -> None:
+    assert worst_for_nan([-0.25, float("nan"), -0.75]).tolist() == [-0.25, -1.25, -0.75]
+    assert worst_for_nan([None, -0.5]).tolist() == [-1.5, -0.5]
+    np.testing.assert_array_equal(worst_for_nan([float("nan"), float("inf")]), [0, 0])

@@ -1,0 +1,83 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.testing.pytest_samplers import BasicSamplerTestCase
+
+from autofr.search.policies.optuna_sampler import LFSSampler
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class TestLFSSamplerByOptunaSContract(BasicSamplerTestCase):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: LFSSampler(seed=0)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_it_learns_choices_numbers_and_logarithms(direction: str) -> None:
+    sign = 1 if direction == "minimize" else -1
+    study = optuna.create_study(sampler=LFSSampler(seed=1), direction=direction)
+
+    def objective(trial: optuna.Trial) -> float:
+        margin = trial.suggest_categorical("margin", [0.1, 0.2, 0.3, 0.4])
+        rate = trial.suggest_float("rate", 1e-4, 1.0, log=True)
+        return sign * (abs(margin - 0.3) * 10 + abs(math.log10(rate) + 2))
+
+    study.optimize(objective, n_trials=300)
+    sampler = study.sampler
+    assert isinstance(sampler, LFSSampler)
+    assert sampler.alpha(study, "margin", CategoricalDistribution([0.1, 0.2, 0.3, 0.4])).argmax() == 2
+    late = [t.params for t in study.trials[200:]]
+    assert sum(p["margin"] == 0.3 for p in late) > 40
+    assert sum(1e-3 < p["rate"] < 1e-1 for p in late) > 70
+
+
+def test_a_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    distribution = CategoricalDistribution(["a", "b"])
+    study = optuna.create_study(storage=storage, study_name="s", sampler=LFSSampler(seed=0), direction="maximize")
+    study.optimize(lambda trial: float(trial.suggest_categorical("x", ["a", "b"]) == "b"), n_trials=40)
+    again = optuna.load_study(storage=storage, study_name="s", sampler=LFSSampler(seed=9))
+    before, after = (s.sampler.alpha(s, "x", distribution) for s in (study, again))
+    assert before.tolist() == after.tolist()
+    assert after[1] > 0.7
+
+
+def test_failed_and_pruned_trials_count() -> None:
+    study = optuna.create_study(sampler=LFSSampler(seed=0), direction="maximize")
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_categorical("x", ["fails", "is pruned", "is good"])
+        if x == "fails":
+            raise RuntimeError
+        trial.report(0.5, step=1)
+        if x == "is pruned":
+            raise optuna.TrialPruned
+        return 1.0
+
+    study.optimize(objective, n_trials=80, catch=(RuntimeError,))
+    fails, pruned, good = study.sampler.alpha(study, "x", CategoricalDistribution(["fails", "is pruned", "is good"]))
+    assert good > pruned > 0
+    assert good > fails > 0
+
+
+def test_ends_of_an_integer_are_as_likely_as_the_rest() -> None:
+    study = optuna.create_study(sampler=LFSSampler(seed=0))
+    drawn = [study.sampler.sample_independent(study, None, "x", IntDistribution(1, 5)) for _ in range(3000)]
+    assert min(drawn.count(k) for k in range(1, 6)) > 480
+
+
+def test_bad_settings_and_two_objectives_are_refused() -> None:
+    with pytest.raises(ValueError, match="population is 2 or more"):
+        LFSSampler(population=1)
+    with pytest.raises(ValueError, match="lr and temperature"):
+        LFSSampler(lr=0)
+    study = optuna.create_study(sampler=LFSSampler(seed=0), directions=["minimize", "minimize"])
+    with pytest.raises(ValueError, match="one objective, the study has 2"):
+        study.ask().suggest_float("x", 0, 1)
