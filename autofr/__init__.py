@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from autofr.exceptions import AutofrError
-from autofr.spaces import Choice, SearchSpace, load_space
+from autofr.spaces import Choice, Range, SearchSpace, load_space
 
 if TYPE_CHECKING:
     from autofr.embedder import Embedder, load_embedder
@@ -45,6 +45,7 @@ __all__ = [
     "AutofrError",
     "Choice",
     "Embedder",
+    "Range",
     "SearchResult",
     "SearchSpace",
     "evaluate",

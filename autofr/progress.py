@@ -50,10 +50,11 @@ class Display:
         flat = all(max(p) - min(p) < 1e-9 for p in record.alpha.values())
         named = ", ".join(f"{space.dimensions[n].names[i]} {record.alpha[n][i]:.2f}" for n, i in top.items())
         leaders = "α still equal" if flat else f"highest α {named}"
+        searched = any(len(p) > 1 for p in record.alpha.values())  # a training has one option
+        choice = f"  winner {', '.join(won.values())}  {leaders}" if searched else ""
         mfr = "" if score["mfr"] is None else f"  MFR {score['mfr']:.3f}"
         self.say(
-            f"generation {record.generation + 1:3d}  epoch {record.epoch:5.2f}  "
-            f"SFR {score['sfr']:.3f}{mfr}  winner {', '.join(won.values())}  {leaders}"
+            f"generation {record.generation + 1:3d}  epoch {record.epoch:5.2f}  SFR {score['sfr']:.3f}{mfr}{choice}"
         )
 
 

@@ -22,26 +22,35 @@ if TYPE_CHECKING:
     from autofr.sheet import Sheet
 
 
-def stored_arguments(run_dir: Path) -> dict[str, Any]:
-    """The arguments of :func:`autofr.search` that made a run, for resuming it.
+def stored_arguments(run_dir: Path, command: str) -> dict[str, Any]:
+    """The arguments of :func:`autofr.search` or :func:`autofr.train` that made a run, for resuming it.
+
+    Args:
+        run_dir: the run.
+        command: ``search`` or ``train``: the one that resumes.
 
     Raises:
-        AutofrError: no run directory, or one whose space was built in Python: only Python can resume that.
+        AutofrError: no run directory; one that the other command made; or one whose space or loss was built in Python:
+            only Python can resume that.
     """
     config = SearchResult(run_dir).config
-    if config["space"]["name"] is None:
+    made_by = "train" if config["population"] == 1 else "search"
+    if made_by != command:
+        raise AutofrError(f"{run_dir} was made by {made_by}; go on with: {command_name()} {made_by} --resume {run_dir}")
+    name = config["space"]["name"]
+    if name is None:
         raise AutofrError(
-            f"{run_dir} was started from Python; resume it there: search(space, run_dir=..., resume=True)"
+            f"{run_dir} was started from Python; resume it there: {command}(..., run_dir=..., resume=True)"
         )
     data = config["data"]
-    return {
-        "space": config["space"]["name"],
+    what = {"loss": name}
+    if command == "search":
+        what = {"space": name, "policy": config["policy"], "population": config["population"]}
+    return what | {
         "data": data["source"],
         "landmarks": data["landmarks"],
         "landmark_scheme": data.get("landmark_scheme"),
         "validation_identities": data["validation_identities"],
-        "policy": config["policy"],
-        "population": config["population"],
         "seed": config["seed"],
         "device": config["device"],
         **config["recipe"],
@@ -49,11 +58,12 @@ def stored_arguments(run_dir: Path) -> dict[str, Any]:
 
 
 def print_search(result: SearchResult) -> None:
-    """The outcome of a search: best options, α, errors before and after, and where to look further."""
+    """The outcome of a search or a training: best options, α, errors before and after, where to look further."""
     console = Console(highlight=False)
     before, after = result.scores
     fmr = result.config["recipe"]["fmr"]
-    table = Table(title="search result", title_justify="left")
+    searched = any(len(names) > 1 for names in result.config["space"]["options"].values())
+    table = Table(title="search result" if searched else "training result", title_justify="left")
     table.add_column("")
     generation = Journal(result.run_dir).best().generation + 1  # as the lines of the search count
     table.caption = f"after: the network in model/, of generation {generation} of {len(result.records)}"
@@ -70,9 +80,10 @@ def print_search(result: SearchResult) -> None:
         options = result.config["space"]["options"][dimension]
         best = result.best[dimension] == option and (len(options) == 1 or p > 1 / len(options) + 1e-9)
         chosen.add_row(dimension, f"[bold]{escape(option)}  best[/]" if best else escape(option), f"{p:.3f}")
-    console.print(chosen)
+    if searched:
+        console.print(chosen)
     console.print(table)
-    for dimension, option in result.best.items():
+    for dimension, option in result.best.items() if searched else ():
         column = [k for k, (name, _) in enumerate(result.options) if name == dimension]
         flat = len(column) > 1 and np.ptp(result.alpha[-1, column]) < 1e-9
         told = "none: α is flat, the search has preferred nothing" if flat else option

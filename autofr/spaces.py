@@ -16,11 +16,12 @@ import itertools
 import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from autofr.exceptions import AutofrError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np  # `autofr --help` does not wait for it
 
 T = TypeVar("T")
 Value: TypeAlias = int | float
@@ -119,7 +120,7 @@ class Range:
         if any(getattr(e, self.parameter, None) != v for e, v in zip(ends, (self.low, self.high), strict=True)):
             raise AutofrError(f"{title} keeps no attribute '{self.parameter}': a Range could not set it")
         self.make, self.options = make, tuple(ends[:1])
-        edges = np.linspace(self.low, self.high, bins + 1)
+        edges = [self.low + (self.high - self.low) * i / bins for i in range(bins + 1)]
         self.names = tuple(f"{title}({self.parameter}={a:.4g}..{b:.4g})" for a, b in itertools.pairwise(edges))
 
     def __len__(self) -> int:
@@ -144,7 +145,7 @@ class Range:
 
     def at(self, share: float) -> float:
         """The number a ``share`` (0 to 1) of the way from the lower bound to the higher."""
-        return float(np.clip(self.low + share * (self.high - self.low), self.low, self.high))
+        return min(max(self.low + share * (self.high - self.low), self.low), self.high)
 
     def name(self, value: Value) -> str:
         """How the loss with the parameter at ``value`` is called in tables."""

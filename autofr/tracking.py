@@ -215,7 +215,7 @@ class Tracker:
         log(runs.parent, {**best, **alpha, "epoch": record.epoch, "generation": float(record.generation)})
 
     def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, model: _Model) -> None:
-        choice = {dim: self.config["space"]["options"][dim][i] for dim, i in record.assignments[record.winner].items()}
+        choice = record.drawn[record.winner] if record.drawn else {}
         name = f"gen-{record.generation:04d}-{self.run_dir.name}"
         logged = client.create_logged_model(
             runs.experiment, re.sub(r"[/:.%\"']", "_", name), runs.parent, params=choice, model_type="embedder"

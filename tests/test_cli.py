@@ -53,7 +53,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
-    for command in ("search", "evaluate", "landmarks", "mask", "spaces", "ui"):
+    for command in ("search", "train", "evaluate", "landmarks", "mask", "spaces", "ui"):
         done = run(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "usage: autofr" in done.stdout
@@ -63,6 +63,56 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
     )
     for option in options.split():
         assert f"--{option} " in text
+
+
+def test_help_names_every_loss_and_policy() -> None:
+    from autofr.cli import training
+    from autofr.losses import LOSSES
+    from autofr.search.policies import POLICIES
+
+    assert ", ".join(sorted(LOSSES)) == training.LOSSES
+    assert ", ".join(sorted(POLICIES)) == training.POLICIES
+
+
+@pytest.mark.slow
+def test_train_killed_resumed_and_evaluated(folder: Path, tmp_path: Path) -> None:
+    arguments: list[str | Path] = ["train", "--loss", "arcface:0.123456789", "--data", folder, *TINY, "--no-tracking"]
+    whole = run(*arguments, "--run-dir", tmp_path / "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert "training result" in whole.stdout
+    assert "α" not in whole.stdout
+    killed = autofr_process(*arguments, "--run-dir", tmp_path / "killed", cwd=tmp_path)
+    journal = tmp_path / "killed" / "journal.jsonl"
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2) and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    wrong = run("search", "--resume", tmp_path / "killed", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert f"was made by train; go on with: autofr train --resume {tmp_path / 'killed'}" in wrong.stderr
+    resumed = run("train", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(one[n], two[n]) for n in one)
+    done = run("evaluate", tmp_path / "whole", "--data", folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "name a loss with --loss, such as arcface:0.3"),
+        (["--loss", "arcfase"], "unknown loss 'arcfase'; did you mean arcface"),
+        (["--loss", "arcface:9"], "m is an angle from 0 to π/2 radians, got 9"),
+    ],
+)
+def test_bad_losses_are_told_in_one_line(given: list[str], told: str, tmp_path: Path) -> None:
+    done = run("train", *given, "--run-dir", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_spaces_lists_one_line_each(tmp_path: Path) -> None:

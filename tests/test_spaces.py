@@ -1,10 +1,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from autofr import AutofrError, Choice, SearchSpace, load_space
+from autofr import AutofrError, Choice, Range, SearchSpace, load_space
 from autofr.losses import ArcFace
 from autofr.spaces import available_spaces
 
@@ -26,10 +27,8 @@ def test_where_spaces_are_looked_for_and_in_which_order(tmp_path: Path, monkeypa
     (tmp_path / "search_spaces" / "mine.py").write_text('"""My own."""\n' + GOOD.format("ArcFace(0.2), ArcFace(0.3)"))
     assert len(load_space("arcface_margins").dimensions["loss"]) == 1  # the local one wins
     assert load_space("mine").doc == "My own."
-    assert available_spaces() == {
-        "arcface_margins": ("./search_spaces", "(no docstring)"),
-        "mine": ("./search_spaces", "My own."),
-    }
+    assert available_spaces()["arcface_margins"] == ("./search_spaces", "(no docstring)")
+    assert available_spaces()["mine"] == ("./search_spaces", "My own.")
     (tmp_path / "elsewhere.py").write_text(GOOD.format("ArcFace(0.4)"))
     assert load_space(str(tmp_path / "elsewhere.py")).dimensions["loss"].names == ("ArcFace(m=0.4)",)
 
@@ -73,8 +72,8 @@ def test_a_broken_space_file_is_named(tmp_path: Path, text: str, message: str) -
 
 
 def test_unknown_names_are_told_the_near_ones(tmp_path: Path) -> None:
-    with pytest.raises(AutofrError, match="unknown space 'arcface'; did you mean arcface_margins"):
-        load_space("arcface")
+    with pytest.raises(AutofrError, match="unknown space 'arcface_margin'; did you mean arcface_margins"):
+        load_space("arcface_margin")
     with pytest.raises(AutofrError, match="no space file"):
         load_space(str(tmp_path / "none.py"))
 
@@ -120,3 +119,49 @@ def test_every_python_example_of_the_docs_that_defines_a_space_loads(tmp_path: P
         cosines = torch.tensor([[0.5, -0.2], [0.1, 0.3]], requires_grad=True)
         loss(cosines, torch.tensor([0, 1])).backward()
         assert cosines.grad.isfinite().all()
+
+
+SHIPPED = {"arcface_margins": 9, "arcface_range": 9, "cosface_margins": 9, "lfs_softmax": 9, "margin_family": 15}
+
+
+def test_the_shipped_spaces_load_and_say_what_they_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert set(available_spaces()) == set(SHIPPED)
+    for name, options in SHIPPED.items():
+        space = load_space(name)
+        assert len(space.dimensions["loss"]) == options
+        assert len(space.doc.splitlines()[0]) > 40
+
+
+def test_a_range_means_any_number_between_its_bounds() -> None:
+    margin = Range(ArcFace, bins=4, m=(0.1, 0.5))
+    assert margin.names[1] == "ArcFace(m=0.2..0.3)"
+    assert [margin.index(v) for v in (0.1, 0.199, 0.2, 0.45, 0.5)] == [0, 0, 1, 3, 3]
+    rng = np.random.default_rng(0)
+    drawn = [margin.draw(2, rng) for _ in range(200)]
+    assert 0.3 <= min(drawn) < 0.31
+    assert 0.39 < max(drawn) <= 0.4
+    assert margin.name(0.123456) == "ArcFace(m=0.1235)"
+    pool = [ArcFace(0.1, 24)]
+    assert str(margin.pick(pool, 0.25)) == "ArcFace(m=0.25, s=24)"
+    with pytest.raises(ValueError, match="no valid option from"):
+        margin.index(0.6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Range(ArcFace), "one parameter with its bounds, e.g. Range(ArcFace, m=(0.05, 0.5))"),
+        (lambda: Range(ArcFace, m=(0.1, 0.2), s=(8, 64)), "one parameter with its bounds"),
+        (lambda: Range(ArcFace, m=(0.5, 0.1)), "from a lower to a higher bound"),
+        (lambda: Range(ArcFace, bins=0, m=(0.1, 0.5)), "in 1 bin or more"),
+        (lambda: Range(ArcFace, m=(0.1, 9)), "ArcFace's margin m is an angle"),
+        (lambda: Range(ArcFace, margin=(0.1, 0.2)), "unexpected keyword argument 'margin'"),
+        (lambda: Range(lambda margin: ArcFace(margin), margin=(0.1, 0.2)), "keeps no attribute 'margin'"),
+        (lambda: SearchSpace(loss=Choice(ArcFace()), backbone=Range(ArcFace, m=(0.1, 0.2))), "only a loss"),
+    ],
+)
+def test_a_bad_range_is_refused(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(AutofrError) as error:
+        make()
+    assert message in str(error.value)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Record:
     Attributes:
         generation: from 0.
         epoch: epochs trained by the end of it.
-        assignments: what each member drew.
+        assignments: what each member drew, and ``drawn``, by name (empty in journals of older versions).
         keys: structural key of each member's weights.
         parents: member of the generation before whose weights each continued; ``None``: initial weights, or older.
         losses: mean training loss; ``None``: diverged.
@@ -66,6 +66,7 @@ class Record:
     lr_scale: float
     seconds: float
     before: dict[str, float | None] | None = None
+    drawn: list[dict[str, str]] = field(default_factory=list)
     checkpoint: str = ""
     sha256: str = ""
 

@@ -78,6 +78,7 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
         generation=generation,
         epoch=run.timetable.steps_of(generation)[1] / run.timetable.steps_per_epoch,
         assignments=assignments,
+        drawn=[run.population.space.describe(assignment) for assignment in assignments],
         keys=[member.key for member in members],
         parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
         losses=[loss if math.isfinite(loss) else None for loss in losses],

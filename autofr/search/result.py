@@ -64,13 +64,12 @@ class SearchResult:
     @property
     def lineage(self) -> list[dict[str, Any]]:
         """One row a member and generation: what it drew, whose weights it continued, how it scored, who won."""
-        options = self.config["space"]["options"]
         return [
             {
                 "generation": r.generation,
                 "member": m,
                 "parent": r.parents[m],
-                **{dim: options[dim][i] for dim, i in r.assignments[m].items()},
+                **self.drawn(r, m),
                 "reward": r.rewards[m],
                 **r.scores[m],
                 "loss_value": r.losses[m],
@@ -79,6 +78,13 @@ class SearchResult:
             for r in self.records
             for m in range(len(r.assignments))
         ]
+
+    def drawn(self, record: Record, member: int) -> dict[str, str]:
+        """What ``member`` drew in the generation of ``record``, by name."""
+        if record.drawn:
+            return record.drawn[member]
+        options = self.config["space"]["options"]  # an older version's record: options only
+        return {dim: options[dim][int(i)] for dim, i in record.assignments[member].items()}
 
     @property
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:

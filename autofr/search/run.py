@@ -19,7 +19,7 @@ from autofr.embedder import best_embedder
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
-from autofr.losses import MarginLoss
+from autofr.losses import MarginLoss, create_loss
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import Display, command_name
 from autofr.search.journal import Journal
@@ -64,7 +64,7 @@ def search(
         landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
         landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
             number says it.
-        policy: a name in ``autofr.search.policies.POLICIES``.
+        policy: a name in ``autofr.search.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``.
         population: members, 2 or more.
         seed: decides everything that is drawn.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
@@ -105,23 +105,24 @@ def search(
     return _run(loaded, call, folder, resume, tracking, Display(progress))
 
 
-def train(loss: MarginLoss, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
+def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
     """Plain training: a search of one option by one member, in the same loop and run directory.
 
     Args:
-        loss: what to train with.
+        loss: what to train with: a loss, or a description that :func:`autofr.losses.create_loss` takes.
         data: as for :func:`search`.
         settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
     """
     taken = sorted({"space", "policy", "population"} & settings.keys())
     if taken:
         raise AutofrError(f"train sets {', '.join(taken)} itself; use search to choose them")
+    made = create_loss(loss) if isinstance(loss, str) else loss
     progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
     resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    call: dict[str, Any] = {"space": None, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
+    call: dict[str, Any] = {"space": loss, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
     call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
-    return _run(SearchSpace(loss=Choice(loss)), call, folder, resume, tracking, Display(progress))
+    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, Display(progress))
 
 
 def _run(
@@ -184,7 +185,8 @@ def _run(
     except BaseException as error:
         run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, KeyboardInterrupt):
-            display.say(f"interrupted; go on with: {command_name()} search --resume {run_dir}")
+            command = "train" if call["population"] == 1 else "search"
+            display.say(f"interrupted; go on with: {command_name()} {command} --resume {run_dir}")
         raise
 
 

@@ -186,7 +186,7 @@ def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_process_goes_on(real_faces: Path, tmp_path: Path) -> None:
     pytest.importorskip("dlib")
-    command = [sys.executable, "-m", "autofr.cli", "landmarks", str(real_faces / "raw_photos"), "--detector", "dlib"]
+    command = [sys.executable, "-m", "autofr", "landmarks", str(real_faces / "raw_photos"), "--detector", "dlib"]
     command += ["-o", str(tmp_path / "f.npz"), "--align", str(tmp_path / "f")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     notes = tmp_path / "f.npz.partial"

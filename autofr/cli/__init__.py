@@ -1,0 +1,44 @@
+"""The command line: parse, call one function, print. One file a group of commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from autofr import AutofrError, __version__
+from autofr.cli import browsing, evaluation, masks, training
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``autofr``. Returns the exit status: 0, 2 on bad input, 130 on Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except AutofrError as error:
+        print(f"autofr: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a directory that cannot be written, a full disk
+        print(f"autofr: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("autofr: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all of autofr does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"autofr: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="autofr", description="AutoML for face recognition that searches while it trains once.")
+    parser.add_argument("--version", action="version", version=f"autofr {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (training, evaluation, masks, browsing):
+        group.add_commands(commands)
+    return parser

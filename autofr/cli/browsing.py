@@ -1,0 +1,56 @@
+"""``autofr spaces`` and ``autofr ui``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from autofr.cli.common import command
+
+
+def add_commands(commands: Any) -> None:
+    """Add this file's commands."""
+    _add_spaces(commands)
+    _add_ui(commands)
+
+
+def _add_spaces(commands: Any) -> None:
+    p = command(
+        commands,
+        "spaces",
+        "List the search spaces that --space takes by name, one line each.",
+        "Looked for in ./search_spaces/, then among those shipped, then in entry points of group autofr.search_spaces.",
+    )
+    p.set_defaults(run=_spaces)
+
+
+def _add_ui(commands: Any) -> None:
+    p = command(
+        commands,
+        "ui",
+        "Open MLflow's UI on the runs, on this machine only.",
+        "With MLFLOW_TRACKING_URI set, it shows that store.",
+    )
+    p.set_defaults(run=_ui)
+    p.add_argument(
+        "runs",
+        nargs="?",
+        default="runs",
+        metavar="DIR",
+        help="a run directory, or the folder of several (default: runs)",
+    )
+    p.add_argument("--port", type=int, default=5000, metavar="N", help="(default: 5000)")
+    p.add_argument("--host", default="127.0.0.1", metavar="H", help="(default: 127.0.0.1, loopback)")
+
+
+def _spaces(arguments: argparse.Namespace) -> None:
+    from autofr.report import print_spaces
+
+    print_spaces()
+
+
+def _ui(arguments: argparse.Namespace) -> None:
+    from autofr.ui import open_ui
+
+    open_ui(Path(arguments.runs), arguments.host, arguments.port)

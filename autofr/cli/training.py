@@ -1,0 +1,170 @@
+"""``autofr search`` and ``autofr train``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from autofr import AutofrError
+from autofr.cli.common import add_landmarks, command
+
+LOSSES = (
+    "adaface, arcface, combined, cosface, curricularface, elasticface, lfs_softmax, magface, mv_softmax, norm_softmax, "
+    "sphereface2, subcentre_arcface, uniface"
+)
+POLICIES = "exp3, fixed, lfs, lfs_gaussian, optuna, random, thompson"
+
+DEFAULTS = """
+Defaults marked * suit sets below 100,000 images; a larger set gets the published recipe: ir50 on 112-pixel images,
+20 epochs, batch 256, a step schedule, scale 64."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add this file's commands."""
+    _add_search(commands)
+    _add_train(commands)
+
+
+def _add_search(commands: Any) -> None:
+    p = command(
+        commands,
+        "search",
+        "Search while training once: the margin loss (and the network) that suits the data.",
+        """examples:
+  autofr search --space arcface_margins                          drawn faces, minutes
+  autofr search --space arcface_margins --data faces/ --epochs 12
+  autofr search --space search_spaces/mine.py --data faces/ --population 8 --policy optuna:TPESampler
+  autofr search --resume runs/arcface_margins-20260101-120000
+"""
+        + DEFAULTS,
+    )
+    p.set_defaults(run=_search)
+    what = p.add_argument_group("what to search, and on what")
+    what.add_argument(
+        "--space",
+        metavar="SPACE",
+        help="a .py file, a name in ./search_spaces/, a shipped space, or an "
+        "entry point; 'autofr spaces' lists the names. A space file is Python and is executed",
+    )
+    _add_data(what)
+    what.add_argument(
+        "--policy",
+        metavar="NAME[:SETTINGS]",
+        help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: lfs)",
+    )
+    what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
+    _add_how(p)
+    _add_where(p, "runs/SPACE-TIME")
+
+
+def _add_train(commands: Any) -> None:
+    p = command(
+        commands,
+        "train",
+        "Train one network with one loss: a search of one option, in the same loop and run directory.",
+        """examples:
+  autofr train --loss arcface:0.3 --data faces/
+  autofr train --loss elasticface:kind=cos,plus=True --data faces/ --epochs 12
+  autofr train --loss "ArcFace(m=0.3)"                           a name from the table of a search; drawn faces
+  autofr train --resume runs/train-20260101-120000
+"""
+        + DEFAULTS,
+    )
+    p.set_defaults(run=_train)
+    what = p.add_argument_group("what to train, and on what")
+    what.add_argument("--loss", metavar="NAME[:SETTINGS]", help=f"{LOSSES}; settings by place or as key=value")
+    _add_data(what)
+    _add_how(p)
+    _add_where(p, "runs/train-TIME")
+
+
+def _add_data(what: Any) -> None:
+    what.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder with one sub-folder an identity, faces aligned to the ArcFace "
+        "template (default: built-in drawn faces)",
+    )
+    add_landmarks(what)
+    what.add_argument(
+        "--validation-identities",
+        type=int,
+        metavar="N",
+        help="identities held back to score on (default: a tenth, 2 to 200)",
+    )
+
+
+def _add_how(p: argparse.ArgumentParser) -> None:
+    how = p.add_argument_group("how to train")
+    how.add_argument("--epochs", type=float, metavar="E", help="passes over the training images (default: 12*)")
+    how.add_argument("--segment", type=float, metavar="E", help="length of a generation in epochs (default: 1)")
+    how.add_argument("--batch-size", type=int, metavar="N", help="images a step (default: 128*)")
+    how.add_argument("--lr", type=float, metavar="LR", help="highest learning rate of SGD (default: 0.1)")
+    how.add_argument("--momentum", type=float, metavar="M", help="SGD's momentum (default: 0.9)")
+    how.add_argument("--weight-decay", type=float, metavar="W", help="SGD's weight decay (default: 5e-4*)")
+    how.add_argument("--schedule", choices=("step", "cosine"), help="of the learning rate (default: cosine*)")
+    how.add_argument(
+        "--warmup",
+        type=float,
+        metavar="E",
+        help="epochs over which learning rate and margins rise from 0 (default: 2*)",
+    )
+    how.add_argument("--clip", type=float, metavar="G", help="largest gradient norm (default: 5)")
+    how.add_argument("--scale", type=float, metavar="S", help="scale of losses that leave it open (default: 24*)")
+    how.add_argument(
+        "--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)"
+    )
+    how.add_argument(
+        "--fmr", type=float, metavar="F", help="false match rate of the validation's FNMR (default: 0.01*)"
+    )
+    how.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="ir_mini, ir18, ir34, ir50, ir100, one of them with -w0.5 (widths "
+        "halved), or timm/NAME (default: ir_mini*)",
+    )
+    how.add_argument("--image-size", type=int, metavar="PX", help="side of the images (default: 64*)")
+    how.add_argument("--embedding-dim", type=int, metavar="D", help="length of the embedding (default: 128*)")
+    how.add_argument("--device", metavar="DEV", help="auto, cpu, cuda or cuda:N (default: auto)")
+    how.add_argument("--seed", type=int, metavar="N", help="decides everything that is drawn (default: 0)")
+
+
+def _add_where(p: argparse.ArgumentParser, default: str) -> None:
+    where = p.add_argument_group("where to write")
+    where.add_argument("--run-dir", metavar="DIR", help=f"a new directory (default: {default})")
+    where.add_argument("--resume", metavar="RUN_DIR", help="go on where this run stopped; settings come from it")
+    where.add_argument("--no-tracking", action="store_true", help="do not write to MLflow")
+
+
+def _search(arguments: argparse.Namespace) -> None:
+    from autofr.report import print_search
+    from autofr.search.run import search
+
+    asked = _asked(arguments, "search")
+    if "space" not in asked:
+        raise AutofrError("name a search space with --space; 'autofr spaces' lists them")
+    print_search(search(**asked))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from autofr.report import print_search
+    from autofr.search.run import train
+
+    asked = _asked(arguments, "train")
+    if "loss" not in asked:
+        raise AutofrError("name a loss with --loss, such as arcface:0.3")
+    print_search(train(**asked))
+
+
+def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
+    """The arguments given, on top of those of the run that is resumed."""
+    from autofr.report import stored_arguments
+
+    given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking")}
+    if arguments.resume:
+        if arguments.run_dir:
+            raise AutofrError("--resume RUN_DIR names the run directory; leave --run-dir out")
+        stored = stored_arguments(Path(arguments.resume), command)
+        given = stored | given | {"run_dir": arguments.resume, "resume": True}
+    return given | {"tracking": not arguments.no_tracking}

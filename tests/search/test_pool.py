@@ -1,0 +1,139 @@
+"""Any loss in the pool, any policy at the wheel: searches on tiny drawn faces."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import autofr
+from autofr import AutofrError, Choice, Range, SearchSpace
+from autofr.data import Faces
+from autofr.losses import LOSSES, AdaFace, ArcFace, CurricularFace, MarginRamp, SubCentreArcFace, create_loss
+from autofr.search import loop
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, generation: int) -> None:
+    """Make the search stop, as if killed, when it is to train ``generation``."""
+    original = loop.train_segment
+
+    def train_segment(*args: Any, **kwargs: Any) -> None:
+        if args[3] == generation:
+            raise KeyboardInterrupt
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_segment", train_segment)
+
+
+def resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any) -> autofr.SearchResult:
+    """``run(run_dir=..., resume=...)`` whole, and stopped before its last generation and resumed: the same bits."""
+    whole = run(run_dir=tmp_path / "whole", resume=False)
+    with monkeypatch.context() as patch:
+        stopped(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(run_dir=tmp_path / "stopped", resume=False)
+    resumed = run(run_dir=tmp_path / "stopped", resume=True)
+    lines = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (result.run_dir / "journal.jsonl").read_text().splitlines()
+        ]
+        for result in (whole, resumed)
+    ]
+    assert lines[0] == lines[1]
+    one, two = (load_file(result.checkpoint / "model.safetensors") for result in (whole, resumed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    return whole
+
+
+def test_every_loss_trains_in_one_population(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    space = SearchSpace(loss=Choice(create_loss(name) for name in LOSSES))
+    settings = {**tiny, "epochs": 2, "policy": "random:replacement=False", "population": len(LOSSES)}
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **settings)
+    assert {row["loss"] for row in result.lineage} == set(space.names()["loss"])
+    assert all(row["loss_value"] is not None and row["reward"] is not None for row in result.lineage)
+
+
+def test_a_pool_with_state_and_several_centres_resumes_exactly(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = [AdaFace(0.3), CurricularFace(0.3), SubCentreArcFace(0.3, 2), MarginRamp(ArcFace(0.3), steps=9)]
+    space = SearchSpace(loss=Choice(pool))
+    settings = {**tiny, "policy": "random:replacement=False"}
+    result = resumes_exactly(
+        tmp_path, monkeypatch, lambda **where: autofr.search(space, tiny_faces, **settings, **where)
+    )
+    state = load_file(max((result.run_dir / "checkpoints").glob("*.safetensors")))
+    assert state["ir_mini-w0.25|centres"].shape == (2 * 8, 16)
+    kept = {name.split("losses.")[1] for name in state if "losses." in name}
+    assert {"0.norm_mean", "0.norm_std", "0.batches", "1.t", "3.taken"} <= kept
+
+
+def test_a_loss_with_fewer_centres_leaves_the_others_alone(tiny_faces: Faces) -> None:
+    from autofr.data.loader import TrainingBatches
+    from autofr.search.population import Member
+    from autofr.training.recipe import Recipe
+
+    space = SearchSpace(loss=Choice(ArcFace(0.3), SubCentreArcFace(0.3, 3)))
+    recipe = Recipe(backbone="ir_mini-w0.25", image_size=32, embedding_dim=16, weight_decay=0.0)
+    member = Member(0, recipe.backbone, space, recipe, 12, torch.device("cpu"))
+    batch = next(TrainingBatches(tiny_faces, 8, 0.0, 0, torch.device("cpu")).batches(0, 1))
+    for loss, moved in ((0, [True, False, False]), (1, [True, True, True])):
+        before = member.centres.detach().clone()
+        member.begin(loss)
+        member.step(batch, lr=0.1, ramp=1.0)
+        changed = (member.centres != before).any(1).view(3, 12).any(1)
+        assert changed.tolist() == moved
+        member.optimizer.state.clear()
+
+
+@pytest.mark.parametrize("policy", ["lfs_gaussian", "optuna:TPESampler,n_startup_trials=2", "thompson", "exp3"])
+def test_a_margin_between_bounds_is_searched_and_resumes_exactly(
+    policy: str, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = SearchSpace(loss=Range(ArcFace, bins=4, m=(0.0, 0.4)))
+    settings = {**tiny, "policy": policy}
+    result = resumes_exactly(
+        tmp_path, monkeypatch, lambda **where: autofr.search(space, tiny_faces, **settings, **where)
+    )
+    margins = [float(row["loss"].removeprefix("ArcFace(m=").removesuffix(")")) for row in result.lineage]
+    assert all(0 <= m <= 0.4 for m in margins)
+    assert len(set(margins)) > 8
+    assert result.alpha.shape == (4, 4)
+    assert result.best["loss"] in (
+        "ArcFace(m=0..0.1)",
+        "ArcFace(m=0.1..0.2)",
+        "ArcFace(m=0.2..0.3)",
+        "ArcFace(m=0.3..0.4)",
+    )
+    record = result.records[1]
+    assert record.assignments[0]["loss"] == pytest.approx(margins[4], abs=1e-4)
+
+
+def test_the_drawn_margin_is_the_one_trained_with(tiny_faces: Faces) -> None:
+    from autofr.search.population import Population, WeightBank
+    from autofr.training.recipe import Recipe
+
+    space = SearchSpace(loss=Range(ArcFace, m=(0.0, 0.4)))
+    recipe = Recipe(backbone="ir_mini-w0.25", image_size=32, embedding_dim=16)
+    population = Population(space, recipe, 2, 12, 0, torch.device("cpu"))
+    members = population.take([{"loss": 0.125}, {"loss": 0.375}], WeightBank())
+    assert [str(member.loss) for member in members] == ["ArcFace(m=0.125, s=64)", "ArcFace(m=0.375, s=64)"]
+
+
+def test_a_policy_that_cannot_serve_the_space_is_refused_before_anything_is_written(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2)))
+    with pytest.raises(AutofrError, match="only options"):
+        autofr.search(space, tiny_faces, run_dir=tmp_path / "run", policy="lfs_gaussian", **tiny)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_takes_a_description(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    result = autofr.train("adaface:m=0.3,h=0.5", tiny_faces, run_dir=tmp_path / "run", **tiny)
+    assert result.best == {"loss": "AdaFace(m=0.3, h=0.5)"}
+    with pytest.raises(AutofrError, match="did you mean arcface"):
+        autofr.train("arcfase", tiny_faces, run_dir=tmp_path / "other", **tiny)
