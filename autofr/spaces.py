@@ -117,6 +117,7 @@ class Range:
             ends = [make(**{self.parameter: value}) for value in (self.low, self.high)]
         except (TypeError, ValueError) as error:
             raise AutofrError(f"Range of {title}, {self.parameter} from {low} to {high}: {error}") from error
+        title = type(ends[0]).__name__
         if any(getattr(e, self.parameter, None) != v for e, v in zip(ends, (self.low, self.high), strict=True)):
             raise AutofrError(f"{title} keeps no attribute '{self.parameter}': a Range could not set it")
         self.make, self.options = make, tuple(ends[:1])

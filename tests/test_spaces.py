@@ -111,7 +111,7 @@ def test_every_python_example_of_the_docs_that_defines_a_space_loads(tmp_path: P
     for page in ("README.md", "docs/spaces.md"):
         examples += [block.split("```")[0] for block in (root / page).read_text().split("```python\n")[1:]]
     spaces = [code for code in examples if "space = SearchSpace(" in code]
-    assert len(spaces) == 3
+    assert len(spaces) == 4
     for number, code in enumerate(spaces):
         (tmp_path / f"s{number}.py").write_text(code)
         loss = load_space(str(tmp_path / f"s{number}.py")).dimensions["loss"].options[-1]

@@ -11,7 +11,7 @@ from autofr.losses.cosface import cosine_margin
 
 
 class AdaFace(AdditiveMarginLoss):
-    """AdaFace (Kim et al., CVPR 2022, equations 10 to 14): the target logit is s·(cos(θ - m·z) - m·z - m).
+    """AdaFace (Kim et al., CVPR 2022, section 3.3): the target logit is s·(cos(θ - m·z) - m·z - m).
 
     z is the embedding's norm, less the mean of norms, in units of their deviation/h, clipped to [-1, 1]: near -1 the
     margin is ArcFace's (an image with a short embedding is not pressed when it is far off), at 0 it is CosFace's. No

@@ -36,7 +36,7 @@ def add_angle(cosine: Tensor, m: float | Tensor) -> Tensor:
 
 def scale_angle(cosine: Tensor, m1: float | Tensor, m2: float | Tensor) -> Tensor:
     """cos(m1·θ + m2) from cos θ, continued past every multiple of π as SphereFace does: (-1)^k cos φ - 2k on
-    φ = m1·θ + m2 in [kπ, (k + 1)π] (Liu et al., CVPR 2017, below equation 6).
+    φ = m1·θ + m2 in [kπ, (k + 1)π] (Liu et al., CVPR 2017).
 
     Args:
         cosine: (B,) in [-1, 1].

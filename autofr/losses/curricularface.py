@@ -10,7 +10,7 @@ from autofr.losses.base import of_target, with_target
 
 
 class CurricularFace(ArcFace):
-    """CurricularFace (Huang et al., CVPR 2020, equations 5 to 8): ArcFace, with another cosine for hard negatives.
+    """CurricularFace (Huang et al., CVPR 2020): ArcFace, with another cosine for hard negatives.
 
     A class j is a hard negative where cos θ_j > cos(θ_y + m); its cosine then becomes cos θ_j·(t + cos θ_j). t is an
     average, over batches, of the mean target cosine: near 0 at first, so that hard negatives count less, and growing as

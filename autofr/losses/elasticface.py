@@ -13,7 +13,7 @@ SIGMA = {("arc", False): 0.05, ("cos", False): 0.05, ("arc", True): 0.0175, ("co
 
 
 class ElasticFace(KindedMarginLoss):
-    """ElasticFace (Boutros et al., CVPR 2022 workshops, equations 5 to 7): ArcFace or CosFace whose margin is drawn
+    """ElasticFace (Boutros et al., CVPR 2022 workshops): ArcFace or CosFace whose margin is drawn
     from a normal distribution of mean m and deviation σ, for every face and step. It is drawn from torch's RNG.
 
     In the plus form the margins of a batch are dealt out in order: the face farthest from its centre gets the largest.

@@ -10,7 +10,7 @@ from autofr.losses.base import MarginLoss, of_target
 
 
 class LFSSoftmax(MarginLoss):
-    """The losses that Loss Function Search (Wang et al., ICML 2020, equations 6 and 7) searches: with p the softmax's
+    """The losses that Loss Function Search (Wang et al., ICML 2020) searches: with p the softmax's
     target probability, the loss is -log(h(a, p)·p), h(a, p) = 1/(a·p + 1 - a).
 
     A constant a is exactly :class:`CosFace` with m = ln(1 - a)/s. Everything is computed from log p: the loss is

@@ -10,7 +10,7 @@ from autofr.losses.base import MarginLoss, of_target, with_target
 
 
 class MagFace(MarginLoss):
-    """MagFace (Meng et al., CVPR 2021, equation 4): ArcFace with a margin m(a) that grows with the embedding's norm a,
+    """MagFace (Meng et al., CVPR 2021): ArcFace with a margin m(a) that grows with the embedding's norm a,
     and a cost λ_g·g(a).
 
     m(a) rises in a straight line from l_m at a = l_a to u_m at a = u_a; g(a) = a/u_a² + 1/a falls up to u_a. Norms are

@@ -10,7 +10,7 @@ from autofr.losses.kinds import KindedMarginLoss
 
 
 class MVSoftmax(KindedMarginLoss):
-    """Mis-classified vector guided softmax (Wang et al., AAAI 2020, equations 6 to 9).
+    """Mis-classified vector guided softmax (Wang et al., AAAI 2020).
 
     The target pays ArcFace's or CosFace's margin. A class j whose cosine is above what is left of the target counts
     more: (1 + t)·cos θ_j + t in the adaptive form, cos θ_j + t in the fixed one.

@@ -13,7 +13,7 @@ from autofr.losses.cosface import cosine_margin
 
 
 class SphereFace2(AdditiveMarginLoss):
-    """SphereFace2-C (Wen et al., ICLR 2022, equation 5): for every class, is the face of it or not?
+    """SphereFace2-C (Wen et al., ICLR 2022): for every class, is the face of it or not?
 
     With g(z) = 2((z + 1)/2)^t - 1 and a learned bias b, a face costs ``lw``/r times
     λ·log(1 + exp(-r·(g(cos θ_y) - m) - b)) + (1 - λ)·Σ_j≠y log(1 + exp(r·(g(cos θ_j) + m) + b)).

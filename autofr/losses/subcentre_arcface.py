@@ -8,7 +8,7 @@ from autofr.losses.arcface import ArcFace
 
 
 class SubCentreArcFace(ArcFace):
-    """Sub-centre ArcFace (Deng et al., ECCV 2020, section 3.2): a class's cosine is the largest over its k centres.
+    """Sub-centre ArcFace (Deng et al., ECCV 2020): a class's cosine is the largest over its k centres.
 
     A member keeps as many centres a class as the largest k in its space; losses with fewer use the first ones.
 

@@ -24,6 +24,7 @@ from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import Display, command_name
 from autofr.search.journal import Journal
 from autofr.search.loop import Run, search_loop
+from autofr.search.policies import VERSION as POLICIES
 from autofr.search.policies import create_policy
 from autofr.search.population import Population
 from autofr.search.result import SearchResult, read_config
@@ -87,20 +88,9 @@ def search(
     name = Path(space).stem if isinstance(space, str) else "search"
     loaded = load_space(space) if isinstance(space, str) else space
     wanted = {k: v for k, v in recipe.items() if v is not None}
-    call: dict[str, Any] = {
-        "space": space,
-        "data": data,
-        "landmarks": landmarks,
-        "landmark_scheme": landmark_scheme,
-        "policy": policy,
-    }
-    call |= {
-        "population": population,
-        "seed": seed,
-        "device": device,
-        "validation_identities": validation_identities,
-        **wanted,
-    }
+    call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
+    call |= {"policy": policy, "population": population, "seed": seed, "device": device}
+    call |= {"validation_identities": validation_identities, **wanted}
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return _run(loaded, call, folder, resume, tracking, Display(progress))
 
@@ -281,6 +271,7 @@ def _config(
             "fingerprint": faces.fingerprint(),
         },
         "masks": MASKS,
+        "policies": POLICIES,
         "policy": call["policy"],
         "population": int(call["population"]),
         "seed": int(call["seed"]),

@@ -43,6 +43,13 @@ def test_every_loss_has_defaults_and_a_name_of_its_own() -> None:
     assert len(set(names)) == len(LOSSES) == 13
 
 
+@pytest.mark.parametrize(
+    "spec", [*LOSSES, "mv_softmax:kind=arc,adaptive=False", "adaface:0.3,s=64", "uniface:lambda_=2"]
+)
+def test_the_name_in_a_table_describes_the_loss(spec: str) -> None:
+    assert str(create_loss(str(create_loss(spec)))) == str(create_loss(spec))
+
+
 def test_a_loss_by_name_with_settings() -> None:
     assert str(create_loss("arcface:0.3")) == "ArcFace(m=0.3)"
     assert str(create_loss("arcface:m=0.3,s=64")) == "ArcFace(m=0.3, s=64)"

@@ -21,13 +21,12 @@ def test_equals_the_formula(batch) -> None:  # type: ignore[no-untyped-def]
     assert float(LFSSoftmax(a, s)(cosines, labels)) == pytest.approx(total / 16, rel=1e-12)
 
 
-@pytest.mark.parametrize("a", [-0.5, -20.0, -1e6])
-@pytest.mark.parametrize("s", [8.0, 24.0, 64.0])
+@pytest.mark.parametrize(
+    ("a", "s"), [(-0.5, 8.0), (-20.0, 8.0), (-0.5, 64.0), (-20.0, 24.0), (-1e6, 24.0), (-1e6, 64.0)]
+)
 def test_a_constant_a_is_cosface(a, s, batch) -> None:  # type: ignore[no-untyped-def]
     """p_m = h(a, p)·p with a constant a is CosFace with m = ln(1 - a)/s; also half-way up a ramp."""
     m = math.log(1 - a) / s
-    if m > 1:
-        pytest.skip("no CosFace has such a margin")
     for ramp in (1.0, 0.5):
         ours, cosface = LFSSoftmax(a, s), CosFace(m, s)
         ours.ramp = cosface.ramp = ramp

@@ -112,6 +112,16 @@ def test_a_margin_between_bounds_is_searched_and_resumes_exactly(
     assert record.assignments[0]["loss"] == pytest.approx(margins[4], abs=1e-4)
 
 
+def test_a_journal_without_names_is_read_by_index(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    """As versions before this one wrote it."""
+    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2)))
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "epochs": 1})
+    path = tmp_path / "run" / "journal.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "drawn"}) + "\n" for row in rows))
+    assert autofr.SearchResult(tmp_path / "run").lineage == result.lineage
+
+
 def test_the_drawn_margin_is_the_one_trained_with(tiny_faces: Faces) -> None:
     from autofr.search.population import Population, WeightBank
     from autofr.training.recipe import Recipe

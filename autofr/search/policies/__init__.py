@@ -15,6 +15,9 @@ from autofr.search.policies.thompson import Thompson
 from autofr.spaces import SearchSpace
 from autofr.spec import build
 
+VERSION = 2
+"""Raised when a policy of the same name and settings would choose otherwise: a run made before cannot be resumed."""
+
 POLICIES: dict[str, Callable[..., Policy]] = {
     "exp3": Exp3,
     "fixed": Fixed,
@@ -45,6 +48,7 @@ def create_policy(spec: str, space: SearchSpace, seed: int, warmup: int = 2) -> 
 __all__ = [
     "LFS",
     "POLICIES",
+    "VERSION",
     "CategoricalPolicy",
     "Exp3",
     "Fixed",

@@ -12,7 +12,7 @@ from autofr.spaces import Assignment, SearchSpace
 
 
 class Exp3(CategoricalPolicy):
-    """Exp3 (Auer et al., SIAM J. Comput. 2002, figure 1), for every dimension on its own; a baseline.
+    """Exp3 (Auer et al., SIAM Journal on Computing, 2002), for every dimension on its own; a baseline.
 
     α = (1 - gamma)·w/Σw + gamma/K. A generation's rewards are scaled to [0, 1] by its worst and its best; an option's
     log-weight grows by gamma/K times the mean, over members, of reward/α(option).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autofr.exceptions import AutofrError
 from autofr.search.policies.base import CategoricalPolicy
-from autofr.spaces import SearchSpace
+from autofr.spaces import Range, SearchSpace
 
 
 class Fixed(CategoricalPolicy):
@@ -19,7 +19,7 @@ class Fixed(CategoricalPolicy):
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
-        several = [name for name, choice in space.dimensions.items() if len(choice) > 1]
+        several = [n for n, d in space.dimensions.items() if len(d) > 1 or isinstance(d, Range)]
         if several:
             raise AutofrError(f"policy 'fixed' trains one option, but '{several[0]}' has several; use lfs or random")
         super().__init__(space, seed)

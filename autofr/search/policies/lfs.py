@@ -22,8 +22,8 @@ class LFS(CategoricalPolicy):
     2(r - mean)/(max - min + 1e-6), as in LFS's published code; θ takes one Adam step along the mean of
     reward x ∇ log α(drawn), whose gradient counts the floor.
 
-    Without replacement, members of a generation differ; the mean is then weighted by the unordered-set estimator (Kool
-    et al., ICLR 2020, equation 12), which makes it an estimate of the same gradient.
+    Without replacement, members of a generation differ; the mean is then weighted as the unordered-set estimator says
+    (Kool et al., ICLR 2020), which makes it an estimate of the same gradient.
 
     Args:
         space: what may be chosen.

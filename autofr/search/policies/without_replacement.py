@@ -18,8 +18,8 @@ _WEIGHT = np.exp(_Y - np.exp(_Y)) * (_Y[1] - _Y[0])
 def set_probability(p: Floats, options: Sequence[int] | npt.NDArray[np.int64]) -> float:
     """Probability that as many draws without replacement as there are ``options`` give exactly these, in any order.
 
-    Kool et al., "Estimating gradients for discrete random variables by sampling without replacement" (ICLR 2020,
-    appendix B): ∫₀¹ Π_s (1 - v^(p_s/q)) dv, with q the probability of the options that were not drawn.
+    Kool et al., "Estimating gradients for discrete random variables by sampling without replacement" (ICLR 2020):
+    ∫₀¹ Π_s (1 - v^(p_s/q)) dv, with q the probability of the options that were not drawn.
 
     Args:
         p: probabilities of all options, summing to 1.
@@ -31,8 +31,8 @@ def set_probability(p: Floats, options: Sequence[int] | npt.NDArray[np.int64]) -
 def set_weights(p: Floats, options: Sequence[int] | npt.NDArray[np.int64]) -> Floats:
     """Weights w such that Σ w_s f(s) over the drawn ``options`` estimates Σ p_k f(k) over all, without bias.
 
-    w_s = p_s·P(the others would be drawn, s put aside)/P(these are drawn): the unordered-set estimator (same paper,
-    equation 9). If every option was drawn, w = p and the sum is exact.
+    w_s = p_s·P(the others would be drawn, s put aside)/P(these are drawn): the unordered-set estimator of the same
+    paper. If every option was drawn, w = p and the sum is exact.
     """
     drawn, rest = p[np.asarray(options, dtype=np.int64)], _rest(p, options)
     whole = _probability(drawn, rest)

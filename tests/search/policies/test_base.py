@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from autofr import AutofrError, Choice, SearchSpace
+from autofr import AutofrError, Choice, Range, SearchSpace
 from autofr.losses import ArcFace
 from autofr.search.policies import POLICIES, Fixed, Policy, Random, create_policy
 from autofr.search.policies.base import worst_for_nan
@@ -83,6 +83,11 @@ def test_a_wrong_description_is_told(spec: str, told: str) -> None:
     with pytest.raises(AutofrError) as error:
         create_policy(spec, MARGINS, 0)
     assert told in str(error.value)
+
+
+def test_a_range_is_not_one_option() -> None:
+    with pytest.raises(AutofrError, match="'loss' has several"):
+        Fixed(SearchSpace(loss=Range(ArcFace, bins=1, m=(0.1, 0.2))))
 
 
 def test_diverged_members_count_as_the_worst() -> None:

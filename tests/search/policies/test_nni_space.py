@@ -63,3 +63,13 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(AutofrError, match="is no JSON"):
         read_search_space(tmp_path / "broken.json")
+
+
+def test_the_json_in_the_docs_is_a_space() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policies.md").read_text()
+    space = space_from_nni(json.loads(page.split("```json\n")[1].split("```")[0]))
+    assert [str(create_loss(spec)) for spec in space.dimensions["loss"].options] == [
+        "ArcFace(m=0.1)",
+        "ArcFace(m=0.3)",
+        "ArcFace(m=0.5)",
+    ]
