@@ -103,7 +103,7 @@ class Range:
         AutofrError: not one parameter with two bounds in order, or ``make`` refuses them.
     """
 
-    def __init__(self, make: Callable[..., Any], bins: int = 9, **bounds: tuple[float, float]) -> None:
+    def __init__(self, make: Callable[..., Any], bins: int = 10, **bounds: tuple[float, float]) -> None:
         title = getattr(make, "__name__", "loss")
         if len(bounds) != 1:
             raise AutofrError(f"a Range has one parameter with its bounds, e.g. Range({title}, m=(0.05, 0.5))")

@@ -42,7 +42,7 @@ HORIZONS = (4, 8, 20)
 MEMBERS, WARMUP, DRIFT = 4, 2, 2.0  # DRIFT: generations over which the fit of the surface averages (deviation)
 NOISES = (1.0, 0.25)  # as measured, and a quarter of it: what sixteen times as many validation pairs might give
 OPTIONS = SearchSpace(loss=Choice(ArcFace(float(m)) for m in MARGINS))
-BETWEEN = SearchSpace(loss=Range(ArcFace, m=(0.05, 0.45)))
+BETWEEN = SearchSpace(loss=Range(ArcFace, bins=8, m=(0.05, 0.45)))
 POLICIES = {
     # name in the table: space, policy, simulations in thousands
     "lfs": (OPTIONS, "lfs", 4.0),
@@ -50,7 +50,7 @@ POLICIES = {
     "exp3": (OPTIONS, "exp3", 4.0),
     "thompson": (OPTIONS, "thompson", 4.0),
     "optuna TPE": (OPTIONS, "optuna:TPESampler", 1.0),
-    "optuna GP": (OPTIONS, "optuna:GPSampler", 0.1),
+    "optuna GP": (OPTIONS, "optuna:GPSampler", 0.06),
     "random": (OPTIONS, "random", 4.0),
     "lfs, range": (BETWEEN, "lfs", 4.0),
     "lfs_gaussian, range": (BETWEEN, "lfs_gaussian", 4.0),
@@ -122,7 +122,7 @@ def simulated(job: tuple[Surface, bool, str, int, float]) -> tuple[Floats, Float
         policy.tell(asked, np.interp(margins, MARGINS, rewards[g]).tolist())
         members.append(surface.mean[g].max() - np.interp(margins, MARGINS, surface.mean[g]).mean())
         best = int(policy.alpha()["loss"].argmax())
-        chosen = 0.05 + 0.4 * (best + 0.5) / 9 if between else MARGINS[best]  # of an interval, the middle
+        chosen = 0.05 + 0.4 * (best + 0.5) / 8 if between else MARGINS[best]  # of an interval, the middle
         answer.append(run_mean.max() - np.interp(chosen, MARGINS, run_mean))
     return np.cumsum(members) / np.arange(1, len(members) + 1) * 1000, np.array(answer) * 1000
 

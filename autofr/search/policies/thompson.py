@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import erf
 from typing import Any
 
 import numpy as np
@@ -93,8 +92,8 @@ def probability_of_best(means: Floats, deviations: Floats) -> Floats:
         deviations: (K,), above 0.
     """
     grid = np.linspace((means - 7 * deviations).min(), (means + 7 * deviations).max(), 1001)
-    z = (grid - means[:, None]) / deviations[:, None]
-    below = 0.5 * (1 + np.vectorize(erf)(z / np.sqrt(2)))
-    density = np.exp(-0.5 * z**2) / deviations[:, None]
-    p = np.array([(density[k] * np.delete(below, k, axis=0).prod(axis=0)).sum() for k in range(len(means))])
+    density = np.exp(-0.5 * ((grid - means[:, None]) / deviations[:, None]) ** 2)
+    density /= density.sum(1, keepdims=True)
+    below = np.log(np.cumsum(density, 1) - density / 2 + 1e-300)  # log of each one's distribution function
+    p = (density * np.exp(below.sum(0) - below)).sum(1)
     return np.asarray(p / p.sum())
