@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 T = TypeVar("T")
+NEEDS = {"CmaEsSampler": "cmaes"}
+"""Packages that a sampler imports only when it is first asked, and that neither Optuna nor autofr brings."""
 
 FADE = 0.8
 """What a generation leaves of the weight of earlier draws in α."""
@@ -71,6 +74,9 @@ class OptunaPolicy:
         names = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and not n.startswith("Base")]
         if self.sampler not in names:
             raise unknown("Optuna sampler", self.sampler, names)
+        lacking = NEEDS.get(self.sampler)
+        if lacking is not None and importlib.util.find_spec(lacking) is None:
+            raise AutofrError(f"Optuna's {self.sampler} needs a package: pip install {lacking}")
         make = getattr(optuna.samplers, self.sampler)
         takes = inspect.signature(make).parameters
         if "seed" not in takes:
@@ -86,8 +92,6 @@ class OptunaPolicy:
             given = {"warn_independent_sampling": False, **given}
         try:
             made: BaseSampler = make(**given)
-        except ImportError as error:
-            raise AutofrError(f"Optuna's {self.sampler} lacks a package: {error}") from error
         except (TypeError, ValueError) as error:
             raise AutofrError(f"Optuna's {self.sampler}: {error}") from error
         return made

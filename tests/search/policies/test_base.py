@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -88,6 +90,12 @@ def test_a_wrong_description_is_told(spec: str, told: str) -> None:
 def test_a_range_is_not_one_option() -> None:
     with pytest.raises(AutofrError, match="'loss' has several"):
         Fixed(SearchSpace(loss=Range(ArcFace, bins=1, m=(0.1, 0.2))))
+
+
+def test_policies_are_pure() -> None:
+    """numpy alone: a policy can be used where there is no torch, and an adapter's library is imported in its use."""
+    code = "import sys, autofr.search.policies as p; print([m for m in ('torch', 'optuna', 'nni') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_diverged_members_count_as_the_worst() -> None:

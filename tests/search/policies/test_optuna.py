@@ -1,9 +1,10 @@
 import optuna
 import pytest
 
-from autofr import Choice, SearchSpace
+from autofr import AutofrError, Choice, SearchSpace
 from autofr.losses import ArcFace
 from autofr.search.policies import OptunaPolicy, Policy, create_policy
+from autofr.search.policies import optuna as optuna_policy
 from autofr.spaces import Range
 from autofr.testing import PolicyContract, RangePolicyContract
 
@@ -21,7 +22,7 @@ class TestTPERange(RangePolicyContract):
 
 
 SEEDED = ["TPESampler", "RandomSampler", "QMCSampler", "NSGAIISampler", "NSGAIIISampler", "GPSampler"]
-SEEDED += ["BruteForceSampler", "GridSampler"]
+SEEDED += ["BruteForceSampler", "CmaEsSampler", "GridSampler"]
 
 
 @pytest.mark.parametrize("name", SEEDED)
@@ -38,9 +39,15 @@ def test_any_sampler_drives_a_population_and_resumes_exactly(name: str) -> None:
 
 
 def test_every_sampler_of_optuna_is_accounted_for() -> None:
-    """CMA-ES needs a package of its own; PartialFixedSampler wraps another."""
+    """PartialFixedSampler only wraps another one."""
     names = {n for n in optuna.samplers.__all__ if n.endswith("Sampler") and not n.startswith("Base")}
-    assert names - set(SEEDED) == {"CmaEsSampler", "PartialFixedSampler"}
+    assert names - set(SEEDED) == {"PartialFixedSampler"}
+
+
+def test_a_sampler_without_its_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(optuna_policy.NEEDS, "TPESampler", "no_such_package")
+    with pytest.raises(AutofrError, match="pip install no_such_package"):
+        create_policy("optuna:TPESampler", MARGINS, 0)
 
 
 def test_a_sampler_learns_what_it_is_told() -> None:
