@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from autofr.dimensions import Choice, Range
 from autofr.exceptions import AutofrError
-from autofr.spaces import Choice, Range, SearchSpace, load_space
+from autofr.spaces import SearchSpace, load_space
 
 if TYPE_CHECKING:
     from autofr.embedder import Embedder, load_embedder

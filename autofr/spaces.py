@@ -12,155 +12,19 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import itertools
 import runpy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
+from autofr.dimensions import Choice, Dimension, Range, Value
 from autofr.exceptions import AutofrError, unknown
-
-if TYPE_CHECKING:
-    import numpy as np  # `autofr --help` does not wait for it
-
-T = TypeVar("T")
-Value: TypeAlias = int | float
-"""What is drawn in one dimension: the index of an option of a :class:`Choice`, or a number within a :class:`Range`."""
 
 Assignment: TypeAlias = dict[str, Value]
 """One value for every dimension: ``{"loss": 3}``."""
 
 ENTRY_POINT_GROUP = "autofr.search_spaces"
 DIMENSIONS = ("loss", "backbone")
-
-
-class Choice:
-    """The options of one dimension, in order.
-
-    Args:
-        options: the options themselves (``Choice(a, b)``), or one iterable of them (``Choice(f(m) for m in ms)``).
-            An option is named by ``str(option)``: losses and backbone names have telling ones.
-
-    Raises:
-        AutofrError: no option, or two options of the same name.
-    """
-
-    def __init__(self, *options: Any) -> None:
-        if len(options) == 1 and isinstance(options[0], Iterable) and not isinstance(options[0], str):
-            options = tuple(options[0])
-        self.options: tuple[Any, ...] = options
-        self.names: tuple[str, ...] = tuple(str(option) for option in options)
-        if not options:
-            raise AutofrError("a Choice has no options; give it at least one")
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
-        if repeated:
-            raise AutofrError(
-                f"a Choice has duplicate options: {', '.join(repeated)}; name each once (a loss of your own lists its "
-                "parameters in settings())"
-            )
-
-    def __len__(self) -> int:
-        return len(self.options)
-
-    def __repr__(self) -> str:
-        return f"Choice({', '.join(self.names)})"
-
-    def index(self, value: Value) -> int:
-        """The place of ``value`` in α: it is that place.
-
-        Raises:
-            ValueError: there is no such option.
-        """
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(self):
-            raise ValueError(f"{value!r} is no valid option of {len(self)}")
-        return value
-
-    def draw(self, index: int, rng: np.random.Generator) -> Value:
-        """The value at place ``index`` of α."""
-        return int(index)
-
-    def name(self, value: Value) -> str:
-        """How ``value`` is called in tables."""
-        return self.names[self.index(value)]
-
-    def pick(self, options: Sequence[T], value: Value) -> T:
-        """Of ``options``, or of copies of them, the one that ``value`` means."""
-        return options[self.index(value)]
-
-
-class Range:
-    """One parameter of a loss, anywhere between two bounds: ``Range(ArcFace, m=(0.05, 0.5))``.
-
-    α of a range is told by ``bins`` intervals of equal width. A policy over options draws an interval, and a number
-    evenly within it; ``lfs_gaussian`` and Optuna's samplers draw the number itself.
-
-    Args:
-        make: takes the parameter by its name and gives the loss, which reads it from an attribute of that name.
-        bins: intervals, 1 or more.
-        bounds: the parameter's name, with its lowest and its highest value.
-
-    Raises:
-        AutofrError: not one parameter with two bounds in order, or ``make`` refuses them.
-    """
-
-    def __init__(self, make: Callable[..., Any], bins: int = 10, **bounds: tuple[float, float]) -> None:
-        title = getattr(make, "__name__", "loss")
-        if len(bounds) != 1:
-            raise AutofrError(f"a Range has one parameter with its bounds, e.g. Range({title}, m=(0.05, 0.5))")
-        self.parameter, (low, high) = next(iter(bounds.items()))
-        self.low, self.high, self.bins = float(low), float(high), bins
-        if not (self.low < self.high and bins >= 1):
-            raise AutofrError(
-                f"a Range runs from a lower to a higher bound in 1 bin or more, got {low}, {high}, {bins}"
-            )
-        try:
-            ends = [make(**{self.parameter: value}) for value in (self.low, self.high)]
-        except (TypeError, ValueError) as error:
-            raise AutofrError(f"Range of {title}, {self.parameter} from {low} to {high}: {error}") from error
-        title = type(ends[0]).__name__
-        if any(getattr(e, self.parameter, None) != v for e, v in zip(ends, (self.low, self.high), strict=True)):
-            raise AutofrError(f"{title} keeps no attribute '{self.parameter}': a Range could not set it")
-        self.make, self.options = make, tuple(ends[:1])
-        edges = [self.low + (self.high - self.low) * i / bins for i in range(bins + 1)]
-        self.names = tuple(f"{title}({self.parameter}={a:.4g}..{b:.4g})" for a, b in itertools.pairwise(edges))
-
-    def __len__(self) -> int:
-        return self.bins
-
-    def __repr__(self) -> str:
-        return f"Range({self.names[0]} to {self.names[-1]})"
-
-    def index(self, value: Value) -> int:
-        """The interval that ``value`` lies in.
-
-        Raises:
-            ValueError: it lies outside the bounds.
-        """
-        if not self.low <= value <= self.high:
-            raise ValueError(f"{value!r} is no valid option from {self.low:g} to {self.high:g}")
-        return min(self.bins - 1, int((value - self.low) / (self.high - self.low) * self.bins))
-
-    def draw(self, index: int, rng: np.random.Generator) -> Value:
-        """A number, evenly within interval ``index``."""
-        return self.at((index + rng.random()) / self.bins)
-
-    def at(self, share: float) -> float:
-        """The number a ``share`` (0 to 1) of the way from the lower bound to the higher."""
-        return min(max(self.low + share * (self.high - self.low), self.low), self.high)
-
-    def name(self, value: Value) -> str:
-        """How the loss with the parameter at ``value`` is called in tables."""
-        self.index(value)
-        return str(self.make(**{self.parameter: float(f"{value:.4g}")}))
-
-    def pick(self, options: Sequence[T], value: Value) -> T:
-        """The loss among ``options``, its parameter set to ``value``."""
-        self.index(value)
-        setattr(options[0], self.parameter, value)
-        return options[0]
-
-
-Dimension: TypeAlias = Choice | Range
 
 
 def _refuse_bare_options(name: str, dimension: Any) -> None:
@@ -205,7 +69,7 @@ class SearchSpace:
 
     def option(self, dimension: str, assignment: Mapping[str, Value]) -> Any:
         """The option that ``assignment`` picks in ``dimension``."""
-        return self.dimensions[dimension].pick(self.dimensions[dimension].options, assignment[dimension])
+        return self.dimensions[dimension].option(assignment[dimension])
 
     def describe(self, assignment: Mapping[str, Value]) -> dict[str, str]:
         """``assignment`` with names in place of values: ``{"loss": "ArcFace(m=0.3)"}``."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autofr.exceptions import AutofrError, unknown
 
@@ -39,7 +41,7 @@ def build(
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     context = {k: v for k, v in (context or {}).items() if k in parameters}
     settings = [n for n, p in parameters.items() if n not in context and p.kind is not inspect.Parameter.VAR_KEYWORD]
-    places, named = _arguments(rest)
+    places, named = _arguments(kind, spec, rest)
     if len(places) > len(settings):
         raise AutofrError(f"{kind} '{spec}' has {len(places)} settings by place; '{name}' takes {_listed(settings)}")
     given = dict(zip(settings, places, strict=False))
@@ -49,6 +51,10 @@ def build(
         if key in given:
             raise AutofrError(f"{kind} '{spec}' sets '{key}' twice")
         given[key] = value
+    hints = get_type_hints(getattr(maker, "__init__", maker) if isinstance(maker, type) else maker)
+    for key, value in given.items():
+        if not _fits(value, hints.get(key, Any)):
+            raise AutofrError(f"{kind} '{spec}': {key} is {_wanted(hints[key])}, got {value!r}")
     given = {k: v for k, v in (defaults or {}).items() if k in parameters} | given
     lacking = [n for n in settings if n not in given and parameters[n].default is inspect.Parameter.empty]
     if lacking:
@@ -71,15 +77,21 @@ def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple
     return name, known[name], rest
 
 
-def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(kind: str, spec: str, text: str) -> tuple[list[Any], dict[str, Any]]:
     places: list[Any] = []
     named: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        key, equals, value = part.partition("=")
+    for part in re.split(r",(?![^(]*\))", text) if text.strip() else ():  # a comma within brackets parts nothing
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not key or (equals and not value):
+            raise AutofrError(f"{kind} '{spec}' has an empty setting; write {kind} settings as value or key=value")
+        if key in named:
+            raise AutofrError(f"{kind} '{spec}' sets '{key}' twice")
         if equals:
-            named[key.strip()] = _literal(value.strip())
+            named[key] = _literal(value)
+        elif named:
+            raise AutofrError(f"{kind} '{spec}' has '{key}' after a setting with a key; settings by place come first")
         else:
-            places.append(_literal(part))
+            places.append(_literal(key))
     return places, named
 
 
@@ -88,6 +100,26 @@ def _literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is of the annotated type: a float may be written as a whole number, but must be finite."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is hint if hint in (int, bool, str, NoneType) else True
+
+
+def _wanted(hint: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_wanted(option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"({', '.join(_wanted(kind) for kind in get_args(hint))})"
+    return {float: "a number", int: "a whole number", bool: "True or False", str: "a word", NoneType: "None"}[hint]
 
 
 def _listed(settings: list[str]) -> str:

@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from autofr import AutofrError, Choice, Range, SearchSpace, load_space
-from autofr.losses import ArcFace
+from autofr.losses import ArcFace, ElasticFace, LFSSoftmax
 from autofr.spaces import available_spaces
 
 GOOD = (
@@ -144,8 +145,19 @@ def test_a_range_means_any_number_between_its_bounds() -> None:
     assert margin.name(0.123456) == "ArcFace(m=0.1235)"
     pool = [ArcFace(0.1, 24)]
     assert str(margin.pick(pool, 0.25)) == "ArcFace(m=0.25, s=24)"
-    with pytest.raises(ValueError, match="no valid option from"):
-        margin.index(0.6)
+    for value in (0.6, None, "0.2", True):
+        with pytest.raises(ValueError, match="no valid option from"):
+            margin.index(value)
+
+
+def test_a_range_s_names_tell_all_settings_and_its_ends_can_be_named() -> None:
+    elastic = [Range(lambda m, k=k: ElasticFace(m, kind=k, s=16), m=(0.1, 0.4)).names for k in ("arc", "cos")]
+    assert elastic[0][0] == "ElasticFace(m=0.1..0.13, s=16, kind=arc, sigma=0.05)"
+    assert set(elastic[0]).isdisjoint(elastic[1])
+    assert Range(ArcFace, m=(0, math.pi / 2)).name(math.pi / 2) == "ArcFace(m=1.571)"
+    space = SearchSpace(loss=Range(ArcFace, m=(0.1, 0.4)))
+    first, second = (space.option("loss", {"loss": m}) for m in (0.1, 0.3))
+    assert (first.m, second.m) == (0.1, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +165,13 @@ def test_a_range_means_any_number_between_its_bounds() -> None:
     [
         (lambda: Range(ArcFace), "one parameter with its bounds, e.g. Range(ArcFace, m=(0.05, 0.5))"),
         (lambda: Range(ArcFace, m=(0.1, 0.2), s=(8, 64)), "one parameter with its bounds"),
-        (lambda: Range(ArcFace, m=(0.5, 0.1)), "from a lower to a higher bound"),
-        (lambda: Range(ArcFace, bins=0, m=(0.1, 0.5)), "in 1 bin or more"),
+        (lambda: Range(ArcFace, m=(0.5, 0.1)), "from a lower to a higher finite bound"),
+        (lambda: Range(LFSSoftmax, a=(-math.inf, 0)), "finite bound"),
+        (lambda: Range(ArcFace, m=0.5), "bounds are two numbers, (low, high), got 0.5"),
+        (lambda: Range(ArcFace, m=(0.1, "b")), "bounds are two numbers"),
+        (lambda: Range(ArcFace, bins=0, m=(0.1, 0.5)), "bins is a whole number, 1 or more, got 0"),
+        (lambda: Range(ArcFace, bins=2.5, m=(0.1, 0.5)), "bins is a whole number, 1 or more, got 2.5"),
+        (lambda: Range(ArcFace, m=(0.3, 0.30001)), "too narrow for 10 bins"),
         (lambda: Range(ArcFace, m=(0.1, 9)), "ArcFace's margin m is an angle"),
         (lambda: Range(ArcFace, margin=(0.1, 0.2)), "unexpected keyword argument 'margin'"),
         (lambda: Range(lambda margin: ArcFace(margin), margin=(0.1, 0.2)), "keeps no attribute 'margin'"),

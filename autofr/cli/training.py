@@ -51,7 +51,7 @@ def _add_search(commands: Any) -> None:
     what.add_argument(
         "--policy",
         metavar="NAME[:SETTINGS]",
-        help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: lfs)",
+        help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: thompson)",
     )
     what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
     _add_how(p)

@@ -27,7 +27,11 @@ def add_angle(cosine: Tensor, m: float | Tensor) -> Tensor:
         cosine: (B,) in [-1, 1].
         m: margin in radians, -π to π; a number or (B,).
     """
-    m = torch.as_tensor(m, dtype=cosine.dtype, device=cosine.device)
+    if not isinstance(m, Tensor):  # no tensor is made of it: that would wait for the device
+        shifted = cosine * math.cos(m) - sine(cosine) * math.sin(m)
+        if m >= 0:
+            return torch.where(cosine >= -math.cos(m), shifted, -2 - shifted)
+        return torch.where(cosine <= math.cos(m), shifted, 2 - shifted)
     cos_m, sin_m = torch.cos(m), torch.sin(m)
     shifted = cosine * cos_m - sine(cosine) * sin_m
     shifted = torch.where((m > 0) & (cosine < -cos_m), -2 - shifted, shifted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,8 +32,8 @@ class MarginLoss(nn.Module):
 
     def __init__(self, s: float | None = None) -> None:
         super().__init__()
-        if s is not None and not s > 0:
-            raise ValueError(f"{self._scale_name} is a scale and must be above 0, got {s}")
+        if s is not None and not 0 < s < math.inf:
+            raise ValueError(f"{self._scale_name} is a scale and must be above 0 and finite, got {s}")
         self.s = s
         self.ramp: float | Tensor = 1.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,6 +46,7 @@ class ElasticFace(KindedMarginLoss):
     def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         target = of_target(cosines, labels)
         margins = self.m + self.sigma * torch.randn(len(target), device=target.device)
+        margins = margins.clamp(-math.pi, math.pi)  # as far as an angle's cosine can be continued
         if self.plus:
             farthest_last = target.detach().argsort(descending=True)
             margins = torch.empty_like(margins).index_copy_(0, farthest_last, margins.sort().values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,8 +26,8 @@ class LFSSoftmax(MarginLoss):
 
     def __init__(self, a: float = -10.0, s: float | None = None) -> None:
         super().__init__(s)
-        if not a <= 0:
-            raise ValueError(f"LFSSoftmax's a is 0 or less, got {a}")
+        if not -math.inf < a <= 0:
+            raise ValueError(f"LFSSoftmax's a is 0 or less, and finite, got {a}")
         self.a = a
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:

@@ -36,13 +36,20 @@ class MarginRamp(MarginLoss):
     def s(self, value: float | None) -> None:
         self.loss.s = value
 
+    def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        self._rise()
+        return self.loss.logits(cosines, labels, norms)
+
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        self._rise()
+        value: Tensor = self.loss(cosines, labels, norms)
+        return value
+
+    def _rise(self) -> None:
         # A tensor, not a number: reading it would wait for the device at every step.
         self.loss.ramp = self.ramp * (self.taken / self.steps).clamp(max=1)
         if self.training:
             self.taken += 1
-        value: Tensor = self.loss(cosines, labels, norms)
-        return value
 
     def settings(self) -> list[str]:
         return [str(self.loss), f"steps={self.steps}"]

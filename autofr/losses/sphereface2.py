@@ -51,8 +51,9 @@ class SphereFace2(AdditiveMarginLoss):
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         logits = self.logits(cosines, labels, norms)
         genuine = of_target(logits, labels)
-        others = F.softplus(logits).sum(1) - F.softplus(genuine)
-        cost = self.lambda_ * F.softplus(-genuine) + (1 - self.lambda_) * others
+        costs = F.softplus(with_target(logits, labels, -genuine))
+        others = with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
+        cost = self.lambda_ * of_target(costs, labels) + (1 - self.lambda_) * others
         return self.lw / self.scale * cost.mean()
 
     def _start(self, classes: int) -> float:

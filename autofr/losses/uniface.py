@@ -38,8 +38,9 @@ class UniFace(AdditiveMarginLoss):
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         logits = self.logits(cosines, labels, norms)
         genuine = of_target(logits, labels)
-        others = F.softplus(logits).sum(1) - F.softplus(genuine)
-        return (F.softplus(-genuine) + self.lambda_ * others).mean()
+        costs = F.softplus(with_target(logits, labels, -genuine))
+        others = with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
+        return (of_target(costs, labels) + self.lambda_ * others).mean()
 
     def settings(self) -> list[str]:
         extra = [f"lambda_={self.lambda_:g}"] if self.lambda_ != 1 else []

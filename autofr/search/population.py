@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from autofr.backbones import create_backbone
 from autofr.data.loader import Batch
+from autofr.dimensions import Value
 from autofr.losses import MarginLoss
 from autofr.seeding import seeded
-from autofr.spaces import Assignment, SearchSpace, Value
+from autofr.spaces import Assignment, SearchSpace
 from autofr.training.recipe import Recipe
 
 State: TypeAlias = dict[str, Tensor]
@@ -40,10 +41,13 @@ class Member:
         self._choice = space.dimensions["loss"]
         self._pool = [_own(option, recipe.scale) for option in self._choice.options]
         self.losses = nn.ModuleList(self._pool).to(device)
-        # The classes' first centres, then their second ones: a loss with fewer than another uses the first rows.
-        self.classes, rows = classes, classes * max(loss.sub_centres for loss in self._pool)
-        self.centres = nn.Parameter(torch.randn(rows, recipe.embedding_dim, device=device) * 0.01)
-        named = [("centres", self.centres)]
+        # The classes' first centres, then their second ones ... A loss with fewer than another uses the first blocks,
+        # and the optimizer leaves the others alone: each block is a parameter of its own.
+        self.centres = [
+            nn.Parameter(torch.randn(classes, recipe.embedding_dim, device=device) * 0.01)
+            for _ in range(max(loss.sub_centres for loss in self._pool))
+        ]
+        named = [(f"centres.{k}" if k else "centres", block) for k, block in enumerate(self.centres)]
         named += [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
         named += [(f"losses.{n}", p) for n, p in self.losses.named_parameters()]
         self.parameters: dict[str, nn.Parameter] = dict(named)
@@ -56,7 +60,7 @@ class Member:
     def begin(self, loss: Value) -> None:
         """Start a generation with what ``loss`` means in the space."""
         self.loss = self._choice.pick(self._pool, loss)
-        self._sum = torch.zeros((), device=self.centres.device)
+        self._sum = torch.zeros((), device=self.centres[0].device)
         self._steps = 0
 
     def step(self, batch: Batch, lr: float, ramp: float) -> None:
@@ -65,8 +69,8 @@ class Member:
             group["lr"] = lr
         self.loss.ramp = ramp
         embeddings = self.backbone(batch.images)
-        rows = self.classes * self.loss.sub_centres
-        centres = self.centres if rows == len(self.centres) else self.centres[:rows]
+        used = self.centres[: self.loss.sub_centres]
+        centres = used[0] if len(used) == 1 else torch.cat([*used])
         cosines = F.linear(F.normalize(embeddings, dim=1), F.normalize(centres, dim=1))
         loss = self.loss(cosines.float().clamp(-1, 1), batch.labels, embeddings.float().norm(dim=1))
         self.optimizer.zero_grad(set_to_none=True)
@@ -82,7 +86,7 @@ class Member:
 
     def state(self) -> State:
         """All that training changed, copied: weights, BatchNorm buffers, centres, momentum, loss state."""
-        state = {"centres": self.centres.detach()}
+        state = {n: p.detach() for n, p in self.parameters.items() if n.startswith("centres")}
         state |= {f"backbone.{n}": t for n, t in self.backbone.state_dict().items()}
         state |= {f"losses.{n}": t for n, t in self.losses.state_dict().items()}
         for name, parameter in self.parameters.items():
@@ -98,7 +102,9 @@ class Member:
         def below(prefix: str) -> State:
             return {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}
 
-        self.centres.copy_(state["centres"])
+        for name, parameter in self.parameters.items():
+            if name.startswith("centres"):
+                parameter.copy_(state[name])
         self.backbone.load_state_dict(below("backbone."))
         self.losses.load_state_dict(below("losses."))
         self.optimizer.state.clear()

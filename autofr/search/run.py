@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -9,31 +10,28 @@ from typing import Any
 
 import torch
 
-import autofr
 from autofr.backbones import create_backbone
 from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
 from autofr.data.folder import FolderScan
 from autofr.data.loader import TrainingBatches
+from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.device import pick_device
+from autofr.dimensions import Choice
 from autofr.embedder import best_embedder
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
 from autofr.losses import MarginLoss, create_loss
-from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import Display, command_name
+from autofr.search.config import refuse_other_settings, resolved_config, resolved_recipe
 from autofr.search.journal import Journal
 from autofr.search.loop import Run, search_loop
-from autofr.search.policies import VERSION as POLICIES
 from autofr.search.policies import create_policy
 from autofr.search.population import Population
-from autofr.search.result import SearchResult, read_config
-from autofr.spaces import Choice, SearchSpace, load_space
-from autofr.tracking import Tracker, flatten
-from autofr.training.recipe import Recipe, Timetable
-
-SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, SYNTHETIC_SIZE = 160, 14, 48
-"""The built-in drawn faces: a search of 12 epochs on them takes a few minutes on two cores."""
+from autofr.search.result import SearchResult
+from autofr.spaces import SearchSpace, load_space
+from autofr.tracking import Tracker
+from autofr.training.recipe import Timetable
 
 
 def search(
@@ -42,7 +40,7 @@ def search(
     *,
     landmarks: str | Path | None = None,
     landmark_scheme: str | None = None,
-    policy: str = "lfs",
+    policy: str = "thompson",
     population: int = 4,
     seed: int = 0,
     device: str = "auto",
@@ -65,7 +63,8 @@ def search(
         landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
         landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
             number says it.
-        policy: a name in ``autofr.search.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``.
+        policy: a name in ``autofr.search.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``. The
+            default loses least where it was measured (``experiments/policy_regret``); MAN's is ``lfs``.
         population: members, 2 or more.
         seed: decides everything that is drawn.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
@@ -126,13 +125,14 @@ def _run(
     for option in space.dimensions["loss"].options:
         if not isinstance(option, MarginLoss):
             raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a MarginLoss of autofr.losses")
+        _try_out(option)
     if call["seed"] < 0:
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
     source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
     count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
-    recipe = _recipe(call, count)
+    recipe = resolved_recipe(call, count)
     for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
         create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
     if source is not None and source.landmarks is None and recipe.mask_prob > 0:
@@ -142,10 +142,10 @@ def _run(
         )
     faces = _load(source, recipe.image_size, call["seed"], display)
     training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
-    config = _config(space, call, recipe, device, faces, len(validation.identities))
+    config = resolved_config(space, call, recipe, device, faces, len(validation.identities))
     scoring = Validation(validation, recipe.fmr, call["seed"], device)
     if resume:
-        _refuse_other_settings(run_dir, config)
+        refuse_other_settings(run_dir, config)
     for note in faces.notes:
         display.say(note)
     display.say(
@@ -178,6 +178,19 @@ def _run(
             command = "train" if call["population"] == 1 else "search"
             display.say(f"interrupted; go on with: {command_name()} {command} --resume {run_dir}")
         raise
+
+
+def _try_out(option: MarginLoss) -> None:
+    """A loss of the user's own that cannot be called is found before anything is trained."""
+    loss = copy.deepcopy(option)
+    loss.s = 16.0 if loss.s is None else loss.s
+    try:
+        value = loss(torch.zeros(2, 2 * loss.sub_centres), torch.tensor([0, 1]), torch.tensor([10.0, 20.0]))
+        fine = isinstance(value, torch.Tensor) and value.ndim == 0
+    except Exception as error:
+        raise AutofrError(f"loss option '{option}' fails on a batch: {type(error).__name__}: {error}") from error
+    if not fine:
+        raise AutofrError(f"loss option '{option}' gives no scalar for (cosines, labels, norms)")
 
 
 def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Display) -> dict[str, Any]:
@@ -230,61 +243,3 @@ def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display
             return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
     with display.bar("reading faces", len(source)) as advance:
         return load_folder(source, image_size, advance)
-
-
-_CALL = {"space", "data", "landmarks", "landmark_scheme", "policy", "population"}
-_CALL |= {"seed", "device", "validation_identities"}
-
-
-def _recipe(call: dict[str, Any], images: int) -> Recipe:
-    given = {k: v for k, v in call.items() if k not in _CALL}
-    unknown = sorted(set(given) - set(Recipe.__dataclass_fields__))
-    if unknown:
-        raise AutofrError(
-            f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}"
-        )
-    if isinstance(call["data"], Faces):
-        given["image_size"] = call["data"].image_size
-    elif call["data"] is None and given.get("image_size") is None:
-        given["image_size"] = SYNTHETIC_SIZE
-    return Recipe.for_images(images, **given)
-
-
-def _config(
-    space: SearchSpace, call: dict[str, Any], recipe: Recipe, device: torch.device, faces: Faces, validation: int
-) -> dict[str, Any]:
-    built_in = call["data"] is None
-    return {
-        "version": autofr.__version__,
-        # A file is named by its full path: a resume may start from another folder.
-        "space": {
-            "name": space.file or call["space"] if isinstance(call["space"], str) else None,
-            "options": space.names(),
-        },
-        "data": {
-            "source": None if built_in else str(Path(faces.source).resolve()),
-            "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
-            "landmark_scheme": call["landmark_scheme"],
-            "images": len(faces),
-            "identities": len(faces.identities),
-            "validation_identities": validation,
-            "fingerprint": faces.fingerprint(),
-        },
-        "masks": MASKS,
-        "policies": POLICIES,
-        "policy": call["policy"],
-        "population": int(call["population"]),
-        "seed": int(call["seed"]),
-        "device": str(device),
-        "recipe": recipe.to_json(),
-    }
-
-
-def _refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
-    stored, now = flatten(read_config(run_dir)), flatten(config)
-    # Data and space may have moved: the fingerprint and the options say whether they are the same.
-    skipped = {"version", "space.name", "data.source", "data.landmarks"}
-    different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
-    if different:
-        listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
-        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}")

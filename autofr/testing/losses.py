@@ -18,7 +18,7 @@ class LossContract:
 
     Attributes:
         monotone: whether the loss rises with the target's angle and with the margin. Say ``False``, and why, for one
-            whose paper does not promise it.
+            whose paper does not promise it, or that has no margin.
         softmax: whether it is a softmax and nothing else, which a single class costs nothing.
     """
 
@@ -66,13 +66,14 @@ class LossContract:
             values.append(self._value(loss, row, labels, norms))
         assert (torch.stack(values).diff() > 0).all()
 
-    def test_the_margin_makes_the_loss_no_smaller(self) -> None:
+    def test_the_loss_grows_with_the_margin_in_force(self) -> None:
         if not self.monotone:
             pytest.skip("this loss does not promise it")
-        loss, batch = self._settled(16.0), self._batch()
-        full = self._value(loss, *batch)
-        loss.ramp = 0.0
-        assert full >= self._value(loss, *batch)
+        loss, batch, values = self._settled(16.0), self._batch(), []
+        for ramp in (0.0, 0.5, 1.0):
+            loss.ramp = ramp
+            values.append(self._value(loss, *batch))
+        assert values[0] < values[1] < values[2]
 
     def test_a_ramp_may_be_a_tensor(self) -> None:
         loss, batch = self._settled(16.0), self._batch()

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autofr.dimensions import Choice, Range
 from autofr.losses import ArcFace
 from autofr.search.policies import Policy
-from autofr.spaces import Assignment, Choice, Range, SearchSpace
+from autofr.spaces import Assignment, SearchSpace
 
 
 class PolicyContract:
@@ -25,9 +26,13 @@ class PolicyContract:
 
     Attributes:
         floor: the least α that the policy promises each of three options.
+        draws: whether it draws at all, and so differs with the seed.
+        warmup: how many generations at the start :meth:`make`'s policies do not learn from, if that is known.
     """
 
     floor = 0.0
+    draws = True
+    warmup: int | None = None
 
     def make(self, space: SearchSpace, seed: int) -> Policy:
         """A fresh policy."""
@@ -88,6 +93,35 @@ class PolicyContract:
             self._check_alpha(policy)
         self._play(policy, 2)
         self._check_alpha(policy)
+
+    def test_a_generation_without_any_reward_moves_nothing(self) -> None:
+        policy = self.make(self.space(), 0)
+        self._play(policy, 5)
+        asked = policy.ask(4)
+        before = policy.alpha()
+        for missing in (None, math.nan):
+            policy.tell(asked, [missing] * 4)
+            for name, p in policy.alpha().items():
+                np.testing.assert_array_equal(p, before[name])
+
+    def test_the_warm_up_is_sat_out(self) -> None:
+        if self.warmup is None:
+            pytest.skip("nothing is said of a warm-up")
+        policy, other = self.make(self.space(), 0), self.make(self.space(), 0)
+        for generation in range(self.warmup + 1):
+            asked = policy.ask(4)
+            assert asked == other.ask(4)
+            told = [{**a, "loss": b["loss"]} for a, b in zip(asked, reversed(asked), strict=True)]
+            policy.tell(asked, self._rewards(asked))
+            other.tell(asked, [-r for r in self._rewards(told)])
+            same = all((p == other.alpha()[name]).all() for name, p in policy.alpha().items())
+            if generation < self.warmup:
+                assert same, "the two were told otherwise during the warm-up, and it moved them"
+
+    def test_another_seed_draws_otherwise(self) -> None:
+        if not self.draws:
+            pytest.skip("it does not draw")
+        assert self._play(self.make(self.space(), 3), 5) != self._play(self.make(self.space(), 4), 5)
 
     def test_the_same_seed_and_rewards_give_the_same_draws(self) -> None:
         assert self._play(self.make(self.space(), 3), 10) == self._play(self.make(self.space(), 3), 10)

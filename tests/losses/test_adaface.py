@@ -62,3 +62,16 @@ def test_it_needs_norms() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="got"):
         AdaFace(**settings)
+
+
+def test_no_gradient_flows_through_the_norms(batch) -> None:  # type: ignore[no-untyped-def]
+    cosines, labels, norms = batch
+    AdaFace(s=16)(cosines.requires_grad_(), labels, norms.requires_grad_()).backward()
+    assert cosines.grad is not None
+    assert norms.grad is None
+
+
+def test_a_norm_beyond_all_measure_does_not_spoil_the_average() -> None:
+    loss = AdaFace(s=16)
+    loss(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor([1e6, 0.0]))
+    assert float(loss.norm_mean) == pytest.approx((100 + 1e-3) / 2)

@@ -7,7 +7,14 @@ from autofr.losses import LOSSES, ArcFace, CombinedMargin, CosFace, ElasticFace,
 from autofr.testing import LossContract
 
 
-class TestNormSoftmax(LossContract):
+class NoMargin(LossContract):
+    """All of the contract but what is about a margin."""
+
+    def test_the_loss_grows_with_the_margin_in_force(self) -> None:
+        pytest.skip("there is none")
+
+
+class TestNormSoftmax(NoMargin):
     def make(self, s: float) -> MarginLoss:
         return NormSoftmax(s)
 
@@ -64,7 +71,18 @@ def test_a_loss_by_name_with_settings() -> None:
         ("arcface:margin=0.3", "has no setting 'margin'; it takes m, s"),
         ("arcface:0.3,64,5", "has 3 settings by place; 'arcface' takes m, s"),
         ("arcface:0.3,m=0.4", "sets 'm' twice"),
-        ("arcface:much", "loss 'arcface:much': "),
+        ("arcface:much", "loss 'arcface:much': m is a number, got 'much'"),
+        ("arcface:True", "m is a number, got True"),
+        ("arcface:1e400", "m is a number, got inf"),
+        ("arcface:s=none,m=none", "m is a number, got None"),
+        ("arcface:m=", "has an empty setting"),
+        ("arcface:,,0.3", "has an empty setting"),
+        ("arcface:s=64,0.3", "settings by place come first"),
+        ("ArcFace(m=0.1..0.2)", "m is a number, got '0.1..0.2'"),
+        ("elasticface:plus=no", "plus is True or False, got 'no'"),
+        ("elasticface:kind=3", "kind is a word, got 3"),
+        ("subcentre_arcface:k=2.5", "k is a whole number, got 2.5"),
+        ("lfs_softmax:-1e400", "a is a number, got -inf"),
         ("arcface:s=0", "must be above 0"),
     ],
 )
@@ -72,6 +90,44 @@ def test_a_wrong_description_is_told(spec: str, told: str) -> None:
     with pytest.raises(AutofrError) as error:
         create_loss(spec)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["curricularface", "mv_softmax", "adaface", "magface", "combined", "elasticface"])
+def test_half_a_ramp_lies_between_none_and_all(name: str, batch: tuple[Tensor, ...]) -> None:
+    loss = create_loss(f"{name}:s=16").eval()
+    if name == "adaface":
+        loss.train()(*batch)
+        loss.eval()
+    if name == "curricularface":
+        loss.t.fill_(0.5)
+    logits = []
+    for ramp in (0.0, 0.5, 1.0):
+        loss.ramp = ramp
+        torch.manual_seed(0)
+        logits.append(loss.logits(*batch))
+    changed = logits[0] != logits[2]
+    assert changed.any()
+    between = (logits[1] - logits[0]) * (logits[2] - logits[1])
+    assert (between[changed] > 0).float().mean() > 0.6  # a negative can change sides on the way
+
+
+def test_defaults_are_the_papers() -> None:
+    expected = {
+        "adaface": {"m": 0.4, "h": 0.333, "t_alpha": 0.01},
+        "arcface": {"m": 0.5},
+        "combined": {"m1": 1.0, "m2": 0.3, "m3": 0.2},
+        "cosface": {"m": 0.35},
+        "curricularface": {"m": 0.5, "alpha": 0.99},
+        "elasticface": {"m": 0.5, "sigma": 0.05},
+        "magface": {"l_m": 0.45, "u_m": 0.8, "l_a": 10, "u_a": 110, "lambda_g": 35},
+        "mv_softmax": {"m": 0.35, "t": 0.2},
+        "sphereface2": {"m": 0.4, "t": 3, "lambda_": 0.7},
+        "subcentre_arcface": {"m": 0.5, "sub_centres": 3},
+        "uniface": {"m": 0.4, "lambda_": 1},
+    }
+    for name, settings in expected.items():
+        loss = create_loss(name)
+        assert {key: getattr(loss, key) for key in settings} == settings, name
 
 
 def test_state_is_what_is_declared() -> None:

@@ -17,11 +17,13 @@ class TestMagFace(LossContract):
 
 def test_equals_the_formula(batch, softmax_cost, falling_cosine) -> None:  # type: ignore[no-untyped-def]
     cosines, labels, norms = batch
-    lengths = [max(10.0, min(50.0, a)) for a in norms.tolist()]
-    margins = [0.3 + (0.7 - 0.3) * (a - 10) / 40 for a in lengths]
+    assert norms.max() > 40  # both ends are clipped
+    assert norms.min() < 10
+    lengths = [max(10.0, min(40.0, a)) for a in norms.tolist()]
+    margins = [0.3 + (0.7 - 0.3) * (a - 10) / 30 for a in lengths]
     expected = softmax_cost(cosines, labels, 24, lambda c, i: falling_cosine(math.acos(c) + margins[i]))
-    expected += 5 * sum(a / 50**2 + 1 / a for a in lengths) / len(lengths)
-    loss = MagFace(0.3, 0.7, 10, 50, 5, 24)
+    expected += 5 * sum(a / 40**2 + 1 / a for a in lengths) / len(lengths)
+    loss = MagFace(0.3, 0.7, 10, 40, 5, 24)
     assert float(loss(*batch)) == pytest.approx(expected, rel=1e-9)
 
 

@@ -40,7 +40,7 @@ def test_a_step_is_sgd_on_the_margin_loss(batch: Batch) -> None:
     """Against torch's own SGD on the loss written out."""
     member = population().take([{"loss": 0}] * 3, WeightBank())[0]
     reference = population().take([{"loss": 0}] * 3, WeightBank())[0]
-    centres = reference.centres.detach().clone().requires_grad_()
+    centres = reference.centres[0].detach().clone().requires_grad_()
     parameters = [centres, *reference.backbone.parameters()]
     optimizer = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=1e-4)
     for _ in range(3):
@@ -53,7 +53,7 @@ def test_a_step_is_sgd_on_the_margin_loss(batch: Batch) -> None:
         torch.nn.functional.cross_entropy(logits, batch.labels).backward()
         torch.nn.utils.clip_grad_norm_(parameters, RECIPE.clip)
         optimizer.step()
-    torch.testing.assert_close(member.centres, centres, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(member.centres[0], centres, rtol=1e-3, atol=1e-5)
     assert 0 < member.mean_loss < 30
 
 
@@ -77,9 +77,9 @@ def test_the_loss_is_swapped_without_touching_the_centres(batch: Batch) -> None:
     members = crew.take([{"loss": 0}] * 3, bank)
     members[1].step(batch, 0.1, 1.0)
     bank.update(members, [-0.5, -0.1, -0.5], 0)
-    centres = members[1].centres.detach().clone()
+    centres = members[1].centres[0].detach().clone()
     again = crew.take([{"loss": 1}] * 3, bank)
-    assert all(torch.equal(m.centres, centres) for m in again)
+    assert all(torch.equal(m.centres[0], centres) for m in again)
     assert str(again[0].loss) == "CosFace(m=0.3, s=8)"
 
 

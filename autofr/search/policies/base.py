@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autofr.spaces import Assignment, SearchSpace, Value
+from autofr.dimensions import Value
+from autofr.spaces import Assignment, SearchSpace
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -64,7 +65,7 @@ class CategoricalPolicy:
         if self.replacement:
             indices = self.rng.choice(len(p), size=n, p=p)
         else:
-            rest = self.rng.choice(len(p), size=n % len(p), replace=False, p=p)
+            rest = self.rng.choice(len(p), size=n % len(p), replace=False, p=p)  # α is nowhere 0
             # Shuffled: the likelier option is drawn the earlier, and dimensions are drawn apart.
             indices = self.rng.permutation(np.concatenate([np.tile(np.arange(len(p)), n // len(p)), rest]))
         return [self.space.dimensions[name].draw(int(i), self.rng) for i in indices]
@@ -77,6 +78,27 @@ class CategoricalPolicy:
 
     def load(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["rng"]
+
+
+def whole(name: str, value: int) -> int:
+    """``value``, a number of generations.
+
+    Raises:
+        ValueError: it is no whole number, or below 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} is a whole number, 0 or more, got {value!r}")
+    return value
+
+
+def least(floor: float, k: int) -> float:
+    """The lower bound in force of each of ``k`` probabilities: not so high that α could not move, and never 0."""
+    return min(max(floor, 1e-12), 0.5 / k)
+
+
+def tells_nothing(rewards: Sequence[float | None]) -> bool:
+    """Whether a generation has no finite reward: there is nothing to learn from it."""
+    return not any(r is not None and np.isfinite(r) for r in rewards)
 
 
 def check_told(space: SearchSpace, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
@@ -99,7 +121,7 @@ def worst_for_nan(rewards: Sequence[float | None]) -> Floats:
 
     It lies below the worst finite one by the spread of the finite rewards, or by 1 (the range of an FNMR) if they have
     none, so that a diverged member is told from a poor one also when a single member survived. With nothing finite,
-    zeros: the generation says nothing.
+    zeros (see :func:`tells_nothing`).
     """
     values = np.asarray(rewards, dtype=np.float64)
     finite = np.isfinite(values)

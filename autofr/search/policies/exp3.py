@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autofr.search.policies.base import CategoricalPolicy, Floats, worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, Floats, tells_nothing, whole, worst_for_nan
 from autofr.spaces import Assignment, SearchSpace
 
 
@@ -31,7 +31,7 @@ class Exp3(CategoricalPolicy):
         super().__init__(space, seed)
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma is a share above 0 and up to 1, got {gamma}")
-        self.gamma, self.warmup, self.told = gamma, warmup, 0
+        self.gamma, self.warmup, self.told = gamma, whole("warmup", warmup), 0
         self.log_weights = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
 
     def alpha(self) -> dict[str, Floats]:
@@ -45,7 +45,7 @@ class Exp3(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or not len(rewards):
+        if self.told <= self.warmup or tells_nothing(rewards):
             return
         values = worst_for_nan(rewards)
         scaled = (values - values.min()) / (np.ptp(values) or 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.search.policies.base import CategoricalPolicy
-from autofr.spaces import Range, SearchSpace
+from autofr.spaces import SearchSpace
 
 
 class Fixed(CategoricalPolicy):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autofr.search.policies.base import CategoricalPolicy, Floats, worst_for_nan
+from autofr.dimensions import Value
+from autofr.search.policies.base import CategoricalPolicy, Floats, least, tells_nothing, whole, worst_for_nan
 from autofr.search.policies.without_replacement import set_weights
-from autofr.spaces import Assignment, SearchSpace, Value
+from autofr.spaces import Assignment, SearchSpace
 
 BASELINES = ("mean", "moving")
 
@@ -23,7 +25,8 @@ class LFS(CategoricalPolicy):
     reward x ∇ log α(drawn), whose gradient counts the floor.
 
     Without replacement, members of a generation differ; the mean is then weighted as the unordered-set estimator says
-    (Kool et al., ICLR 2020), which makes it an estimate of the same gradient.
+    (Kool et al., ICLR 2020), which makes it an estimate of the same gradient: unbiased but for the baseline, which is
+    the generation's own.
 
     Args:
         space: what may be chosen.
@@ -56,12 +59,14 @@ class LFS(CategoricalPolicy):
         warmup: int = 2,
     ) -> None:
         super().__init__(space, seed, replacement)
-        if not (lr > 0 and temperature > 0 and 0 <= floor < 1):
+        if not (0 < lr < math.inf and 0 < temperature < math.inf and 0 <= floor < 1):
             raise ValueError(f"lr and temperature are above 0, floor from 0 to 1, got {lr}, {temperature}, {floor}")
+        if not (isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= b < 1 for b in betas)):
+            raise ValueError(f"betas are two numbers from 0 to below 1, got {betas!r}")
         if baseline not in BASELINES:
             raise ValueError(f"baseline is {' or '.join(BASELINES)}, got {baseline!r}")
         self.lr, self.betas, self.floor, self.temperature = lr, betas, floor, temperature
-        self.baseline, self.warmup = baseline, warmup
+        self.baseline, self.warmup = baseline, whole("warmup", warmup)
         self.told = self.steps = 0
         self.past: list[float] = []  # moving averages of the mean and the spread of rewards
         self.theta = {name: self._start(name) for name in space}
@@ -74,7 +79,7 @@ class LFS(CategoricalPolicy):
     def _share(self, name: str) -> tuple[float, float]:
         """The floor in force, and the share of probability that is above it."""
         k = len(self.space.dimensions[name])
-        floor = min(self.floor, 0.5 / k)
+        floor = least(self.floor, k)
         return floor, 1 - k * floor
 
     def _softmax(self, name: str) -> Floats:
@@ -93,7 +98,7 @@ class LFS(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or not len(rewards):
+        if self.told <= self.warmup or tells_nothing(rewards):
             return
         advantages = self._advantages(worst_for_nan(rewards))
         self.steps += 1

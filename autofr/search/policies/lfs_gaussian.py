@@ -8,10 +8,11 @@ from statistics import NormalDist
 
 import numpy as np
 
+from autofr.dimensions import Range, Value
 from autofr.exceptions import AutofrError
 from autofr.search.policies.base import Floats
 from autofr.search.policies.lfs import LFS
-from autofr.spaces import Range, SearchSpace, Value
+from autofr.spaces import SearchSpace
 
 _NORMAL = NormalDist()
 
@@ -32,7 +33,8 @@ class LFSGaussian(LFS):
         seed: seed of the draws.
         lr: Adam's learning rate, in shares of the range (and for options as in :class:`LFS`). LFS's 0.05.
         sigma: deviation, as a share of the range; LFS's 0.2.
-        betas, floor, temperature, baseline, replacement, warmup: see :class:`LFS`.
+        betas, floor, baseline, warmup: see :class:`LFS`.
+        temperature, replacement: see :class:`LFS`; of dimensions that are no range.
 
     Raises:
         AutofrError: the space has no range.

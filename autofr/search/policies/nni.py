@@ -74,7 +74,8 @@ class LFSTuner(Tuner):  # type: ignore[misc]
 
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Called by NNI with a trial's final result: a number, or an object with one as ``default``."""
-        self._finished(parameter_id, self.sign * float(value["default"] if isinstance(value, dict) else value))
+        result = value.get("default", math.nan) if isinstance(value, dict) else value
+        self._finished(parameter_id, self.sign * float(result))
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """Called by NNI when a trial's process has ended."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autofr.dimensions import Choice, Range
 from autofr.exceptions import AutofrError
 from autofr.files import write_json
-from autofr.spaces import Choice, Range, SearchSpace
+from autofr.spaces import SearchSpace
 
 
 def space_from_nni(search_space: Mapping[str, Any]) -> SearchSpace:
@@ -33,6 +34,10 @@ def space_from_nni(search_space: Mapping[str, Any]) -> SearchSpace:
         values = entry.get("_value")
         if not isinstance(values, list):
             raise AutofrError(f"NNI parameter '{name}' has no list of values in _value")
+        if any(isinstance(value, dict) for value in values):
+            raise AutofrError(
+                f"NNI parameter '{name}' has choices within choices; name every combination as one choice"
+            )
         try:
             dimensions[name] = Choice(values)
         except AutofrError as error:

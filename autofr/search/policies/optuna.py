@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from autofr.dimensions import Choice
 from autofr.exceptions import AutofrError, unknown
-from autofr.search.policies.base import Floats, check_told, worst_for_nan
-from autofr.spaces import Assignment, Choice, SearchSpace
+from autofr.search.policies.base import Floats, check_told, tells_nothing, whole, worst_for_nan
+from autofr.spaces import Assignment, SearchSpace
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 T = TypeVar("T")
-NEEDS = {"CmaEsSampler": "cmaes"}
-"""Packages that a sampler imports only when it is first asked, and that neither Optuna nor autofr brings."""
-
 FADE = 0.8
 """What a generation leaves of the weight of earlier draws in α."""
 
@@ -54,8 +51,24 @@ class OptunaPolicy:
     def __init__(
         self, space: SearchSpace, seed: int = 0, sampler: str = "TPESampler", warmup: int = 2, **settings: Any
     ) -> None:
-        self.space, self.seed, self.sampler, self.warmup, self.settings = space, seed, sampler, warmup, settings
+        self.space, self.seed, self.sampler, self.settings = space, seed, sampler, settings
+        self.warmup = whole("warmup", warmup)
+        self._rehearse()
         self._begin()
+
+    def _rehearse(self) -> None:
+        """Some samplers look at their settings, and for a package that they need, only when they are asked again."""
+        warmup, self.warmup = self.warmup, 0
+        try:
+            self._begin()
+            for _ in range(2):
+                self.tell(self.ask(2), [0.0, 1.0])
+            self.ask(1)
+        except ImportError as error:
+            raise AutofrError(f"Optuna's {self.sampler} needs a package: pip install {error.name}") from error
+        except (TypeError, ValueError) as error:
+            raise AutofrError(f"Optuna's {self.sampler}: {error}") from error
+        self.warmup = warmup
 
     def _begin(self) -> None:
         import optuna
@@ -74,9 +87,6 @@ class OptunaPolicy:
         names = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and not n.startswith("Base")]
         if self.sampler not in names:
             raise unknown("Optuna sampler", self.sampler, names)
-        lacking = NEEDS.get(self.sampler)
-        if lacking is not None and importlib.util.find_spec(lacking) is None:
-            raise AutofrError(f"Optuna's {self.sampler} needs a package: pip install {lacking}")
         make = getattr(optuna.samplers, self.sampler)
         takes = inspect.signature(make).parameters
         if "seed" not in takes:
@@ -90,10 +100,7 @@ class OptunaPolicy:
             given = {"search_space": middles, **given}
         if "warn_independent_sampling" in takes:
             given = {"warn_independent_sampling": False, **given}
-        try:
-            made: BaseSampler = make(**given)
-        except (TypeError, ValueError) as error:
-            raise AutofrError(f"Optuna's {self.sampler}: {error}") from error
+        made: BaseSampler = make(**given)
         return made
 
     def _distributions(self) -> dict[str, BaseDistribution]:
@@ -112,7 +119,7 @@ class OptunaPolicy:
         from optuna.trial import TrialState
 
         self.events.append({"ask": n})
-        for trial, _ in self.pending:
+        for trial, _ in self.pending:  # asked for and never told
             self.study.tell(trial, state=TrialState.FAIL)
         distributions = self._distributions()
         trials = _quietly(lambda: [self.study.ask(distributions) for _ in range(n)])
@@ -128,23 +135,30 @@ class OptunaPolicy:
 
         check_told(self.space, assignments, rewards)
         known = [None if r is None or not np.isfinite(r) else float(r) for r in rewards]
-        self.events.append({"tell": [dict(a) for a in assignments], "rewards": known})
+        as_asked = [assignment for _, assignment in self.pending] == list(assignments)
+        told = None if as_asked else [dict(a) for a in assignments]  # a journal line holds all events: keep them short
+        self.events.append({"tell": told, "rewards": known})
         self.told += 1
         values = worst_for_nan(known)
-        learned = self.told > self.warmup and any(r is not None for r in known)
-        asked = [assignment for _, assignment in self.pending] == list(assignments)
-        for i, assignment in enumerate(assignments):
-            value = float(values[i] - values.mean())
-            if asked and learned:
-                self.study.tell(self.pending[i][0], value)
-            elif asked:
-                self.study.tell(self.pending[i][0], state=TrialState.FAIL)
+        learned = self.told > self.warmup and not tells_nothing(known)
+        for assignment, value in zip(assignments, values - values.mean(), strict=True):
+            trial = self._asked(assignment)
+            if trial is not None and learned:
+                self.study.tell(trial, float(value))
+            elif trial is not None:
+                self.study.tell(trial, state=TrialState.FAIL)
             elif learned:
-                self.study.add_trial(
-                    create_trial(params=dict(assignment), distributions=self._distributions(), value=value)
-                )
-        if asked:
-            self.pending = []
+                distributions = self._distributions()
+                added = create_trial(params=dict(assignment), distributions=distributions, value=float(value))
+                self.study.add_trial(added)
+
+    def _asked(self, assignment: Assignment) -> Trial | None:
+        """The first trial under way that drew ``assignment``; it is under way no longer."""
+        for i, (trial, drawn) in enumerate(self.pending):
+            if drawn == assignment:
+                del self.pending[i]
+                return trial
+        return None
 
     def state(self) -> dict[str, Any]:
         return {"events": list(self.events)}
@@ -155,7 +169,8 @@ class OptunaPolicy:
             if "ask" in event:
                 self.ask(event["ask"])
             else:
-                self.tell(event["tell"], event["rewards"])
+                asked = [assignment for _, assignment in self.pending]
+                self.tell(asked if event["tell"] is None else event["tell"], event["rewards"])
 
 
 def _quietly(work: Callable[[], T]) -> T:

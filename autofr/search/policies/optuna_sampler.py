@@ -12,17 +12,20 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from autofr.dimensions import Choice
 from autofr.search.policies.lfs import LFS
-from autofr.spaces import Choice, SearchSpace
+from autofr.spaces import SearchSpace
 
 
 class LFSSampler(BaseSampler):
     """Draws each parameter of an Optuna study from the α of an :class:`LFS` of its own.
 
     Finished trials, by number, are taken ``population`` at a time as generations. A failed trial, or one whose value
-    is NaN, counts as the worst of its generation; a pruned one has its last intermediate value. A categorical parameter
-    has an option a choice; a float or an integer has ``bins`` intervals (of its logarithm, if it is logarithmic), and
-    is drawn evenly within one. Parameters with other bounds are other parameters.
+    is NaN, counts as the worst of its generation; a pruned one has its last intermediate value, if it reported any. A
+    categorical parameter has an option a choice, a numerical one of no more than ``bins`` values an option a value;
+    others have ``bins`` intervals (of the logarithm, where they are logarithmic), and are drawn evenly within one.
+    Parameters with other bounds are other parameters. With several workers, a trial that finishes late is counted into
+    the generation of its number, and those after it are counted anew.
 
     What it knows is computed from the study's trials whenever it is asked, in time proportional to their number. So any
     storage, several workers and a resumed study work, and the sampler itself has no state but its RNG.
@@ -32,6 +35,7 @@ class LFSSampler(BaseSampler):
         population: trials a generation, 2 or more.
         bins: intervals of a numerical parameter, 1 or more.
         settings: of :class:`LFS`: ``lr``, ``betas``, ``floor``, ``temperature``, ``baseline``, ``warmup`` (here 0).
+            Not ``replacement``: trials are drawn one by one.
 
     Raises:
         ValueError: a setting out of range, or (when asked) a study of several objectives.
@@ -41,7 +45,9 @@ class LFSSampler(BaseSampler):
         if population < 2 or bins < 1:
             raise ValueError(f"population is 2 or more and bins 1 or more, got {population} and {bins}")
         self.population, self.bins = population, bins
-        self.settings = {"warmup": 0, **settings}
+        if "replacement" in settings:
+            raise ValueError("LFSSampler draws trials one by one: it has no setting 'replacement'")
+        self.settings = {"replacement": True, "warmup": 0, **settings}
         LFS(SearchSpace.of({"any": Choice("option")}), **self.settings)  # refuses what is out of range, now
         self._rng = np.random.default_rng(seed)
 
@@ -67,15 +73,15 @@ class LFSSampler(BaseSampler):
         index = int(self._rng.choice(len(p), p=p))
         if isinstance(param_distribution, CategoricalDistribution):
             return param_distribution.choices[index]
-        return _value(param_distribution, (index + float(self._rng.random())) / len(p))
+        few = _values(param_distribution, self.bins)
+        return few[index] if few else _within(param_distribution, (index + float(self._rng.random())) / len(p))
 
     def alpha(self, study: Study, param_name: str, param_distribution: BaseDistribution) -> np.ndarray[Any, Any]:
         """α over the choices, or the bins, of one parameter, as the study stands."""
         if len(study.directions) > 1:
             raise ValueError(f"LFSSampler has one objective, the study has {len(study.directions)}")
-        options = self.bins
-        if isinstance(param_distribution, CategoricalDistribution):
-            options = len(param_distribution.choices)
+        few = _values(param_distribution, self.bins)
+        options = len(few) if few else self.bins
         policy = LFS(SearchSpace.of({param_name: Choice(range(options))}), **self.settings)
         finished = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         trials = [
@@ -85,7 +91,7 @@ class LFSSampler(BaseSampler):
         ]
         for first in range(0, len(trials) - self.population + 1, self.population):
             generation = trials[first : first + self.population]
-            drawn = [_place(param_distribution, t.params[param_name], options) for t in generation]
+            drawn = [_place(param_distribution, t.params[param_name], self.bins) for t in generation]
             policy.tell([{param_name: i} for i in drawn], _rewards(generation, study.direction))
         return policy.alpha()[param_name]
 
@@ -101,29 +107,43 @@ def _rewards(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[f
     return values
 
 
-def _edges(distribution: BaseDistribution) -> tuple[float, float, bool]:
-    """Bounds of an even draw, and whether it is of the logarithm. Half a step beyond the ends, ends are as likely."""
+def _values(distribution: BaseDistribution, bins: int) -> list[Any]:
+    """Every value, if they are choices or no more than ``bins``; else none."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if low == high:
+        return [low]
+    count = 0 if step is None else round((high - low) / step) + 1
+    return [type(low)(low + i * step) for i in range(count)] if step is not None and count <= bins else []
+
+
+def _edges(distribution: FloatDistribution | IntDistribution) -> tuple[float, float]:
+    """Bounds of an even draw, of the logarithm if it is logarithmic. Half a step beyond, the ends are as likely."""
     half = (distribution.step or 0) / 2
-    if distribution.log:
-        return math.log(distribution.low - half), math.log(distribution.high + half), True
-    return distribution.low - half, distribution.high + half, False
+    low, high = distribution.low - half, distribution.high + half
+    return (math.log(low), math.log(high)) if distribution.log else (low, high)
 
 
-def _value(distribution: BaseDistribution, share: float) -> float | int:
+def _within(distribution: BaseDistribution, share: float) -> float | int:
+    """The value a ``share`` (0 to 1) of the way between the bounds."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, log = _edges(distribution)
+    low, high = _edges(distribution)
     drawn = low + share * (high - low)
-    drawn = math.exp(drawn) if log else drawn
+    drawn = math.exp(drawn) if distribution.log else drawn
     if distribution.step is not None:
         drawn = distribution.low + round((drawn - distribution.low) / distribution.step) * distribution.step
-    drawn = min(max(drawn, distribution.low), distribution.high)
-    return int(drawn) if isinstance(distribution, IntDistribution) else float(drawn)
+    return type(distribution.low)(min(max(drawn, distribution.low), distribution.high))
 
 
-def _place(distribution: BaseDistribution, value: Any, options: int) -> int:
+def _place(distribution: BaseDistribution, value: Any, bins: int) -> int:
+    """The option, or the interval, that ``value`` lies in."""
     if isinstance(distribution, CategoricalDistribution):
         return int(distribution.to_internal_repr(value))
-    low, high, log = _edges(distribution)
-    share = ((math.log(value) if log else value) - low) / (high - low) if high > low else 0.0
-    return min(options - 1, int(share * options))
+    few = _values(distribution, bins)
+    if few:
+        return min(range(len(few)), key=lambda i: abs(few[i] - value))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = _edges(distribution)
+    return min(bins - 1, int(((math.log(value) if distribution.log else value) - low) / (high - low) * bins))

@@ -1,4 +1,4 @@
-"""Thompson sampling: every option is drawn as often as it is believed to be the best."""
+"""Thompson sampling: every option is drawn as often as it is believed to be the best. The default policy."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from autofr.search.policies.base import CategoricalPolicy, Floats, worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, Floats, least, tells_nothing, whole, worst_for_nan
 from autofr.spaces import Assignment, SearchSpace
 
 
 class Thompson(CategoricalPolicy):
-    """Thompson sampling with normal rewards (Thompson, Biometrika 1933), for every dimension on its own; a baseline.
+    """Thompson sampling with normal rewards (Thompson, Biometrika 1933), for every dimension on its own.
 
     An option's worth has a normal belief: N(0, 1) before anything is known. A reward counts as its difference from its
-    generation's mean, in units of a moving average of the rewards' deviation, seen with noise of deviation 1. What was
-    seen fades: the best option changes while a network trains. α is the probability of each option to be the best under
-    these beliefs (by quadrature), mixed with the floor; so drawing from α is Thompson sampling.
+    generation's mean, in units of a moving average of the rewards' deviation, seen with noise of deviation 1; members
+    that drew the same option count as one, and a generation in which all did, or nobody differed, says nothing. What
+    was seen fades: the best option changes while a network trains. α is the probability of each option to be the best
+    under these beliefs (by quadrature), mixed with the floor; so drawing from α is Thompson sampling.
 
     Args:
         space: what may be chosen.
@@ -43,14 +44,15 @@ class Thompson(CategoricalPolicy):
         super().__init__(space, seed, replacement)
         if not (0 < memory <= 1 and 0 <= floor < 1):
             raise ValueError(f"memory is above 0 and up to 1, floor from 0 to 1, got {memory} and {floor}")
-        self.memory, self.floor, self.warmup, self.told, self.deviation = memory, floor, warmup, 0, 0.0
+        self.memory, self.floor, self.warmup = memory, floor, whole("warmup", warmup)
+        self.told, self.deviation = 0, 0.0
         self.counts = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
         self.sums = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
 
     def alpha(self) -> dict[str, Floats]:
         out = {}
         for name, counts in self.counts.items():
-            floor = min(self.floor, 0.5 / len(counts))
+            floor = least(self.floor, len(counts))
             best = probability_of_best(self.sums[name] / (1 + counts), 1 / np.sqrt(1 + counts))
             p = floor + (1 - len(counts) * floor) * best
             out[name] = p / p.sum()
@@ -59,19 +61,23 @@ class Thompson(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or not len(rewards):
+        if self.told <= self.warmup or tells_nothing(rewards):
             return
         values = worst_for_nan(rewards)
         spread = float(values.std())
-        self.deviation = spread if self.deviation == 0 else 0.7 * self.deviation + 0.3 * spread
-        if self.deviation == 0:  # no reward has ever differed from another: nothing is known
+        if spread == 0:
             return
+        self.deviation = spread if self.deviation == 0 else 0.7 * self.deviation + 0.3 * spread
+        values = (values - values.mean()) / self.deviation
         for name, dimension in self.space.dimensions.items():
+            drawn = np.array([dimension.index(assignment[name]) for assignment in assignments])
+            if len(set(drawn.tolist())) == 1:  # one option alone: nothing it could be compared with
+                continue
             self.counts[name] = self.memory * self.counts[name]
             self.sums[name] = self.memory * self.sums[name]
-            for assignment, value in zip(assignments, (values - values.mean()) / self.deviation, strict=True):
-                self.counts[name][dimension.index(assignment[name])] += 1
-                self.sums[name][dimension.index(assignment[name])] += value
+            for k in np.unique(drawn):  # once an option: members that draw the same one are the same to the bit
+                self.counts[name][k] += 1
+                self.sums[name][k] += values[drawn == k].mean()
 
     def state(self) -> dict[str, Any]:
         known = {key: {n: a.tolist() for n, a in getattr(self, key).items()} for key in ("counts", "sums")}

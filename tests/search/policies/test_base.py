@@ -5,13 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from autofr import AutofrError, Choice, Range, SearchSpace
+from autofr import AutofrError, Choice, Range, SearchSpace, load_space
 from autofr.losses import ArcFace
 from autofr.search.policies import POLICIES, Fixed, Policy, Random, create_policy
 from autofr.search.policies.base import worst_for_nan
 from autofr.testing import PolicyContract, RangePolicyContract
 
-MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+MARGINS = load_space("arcface_margins")
 
 
 class TestRandom(PolicyContract):
@@ -27,6 +27,8 @@ class TestRandomRange(RangePolicyContract):
 
 
 class TestFixed(PolicyContract):
+    draws = False
+
     def make(self, space: SearchSpace, seed: int) -> Policy:
         return Fixed(space, seed)
 
@@ -59,6 +61,11 @@ def test_a_policy_with_settings() -> None:
     assert create_policy("lfs:warmup=0", MARGINS, 0, warmup=5).warmup == 0
 
 
+def test_commas_within_brackets_part_nothing() -> None:
+    policy = create_policy("lfs:betas=(0.9, 0.99),lr=0.1", MARGINS, 0)
+    assert (policy.betas, policy.lr) == ((0.9, 0.99), 0.1)
+
+
 @pytest.mark.parametrize("name", sorted(set(POLICIES) - {"fixed", "lfs_gaussian"}))
 def test_every_policy_is_made_by_name(name: str) -> None:
     assert len(create_policy(name, MARGINS, 0).ask(4)) == 4
@@ -67,6 +74,14 @@ def test_every_policy_is_made_by_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
+        ("lfs:betas=0.9", "betas is (a number, a number), got 0.9"),
+        ("lfs:betas=(0.9,1.5)", "betas are two numbers from 0 to below 1"),
+        ("lfs:warmup=soon", "warmup is a whole number, got 'soon'"),
+        ("thompson:warmup=-3", "warmup is a whole number, 0 or more, got -3"),
+        ("exp3:warmup=1.5", "warmup is a whole number, got 1.5"),
+        ("lfs:lr=1e400", "lr is a number, got inf"),
+        ("random:replacement=no", "replacement is True or False, got 'no'"),
+        ("optuna:TPESampler,n_startup_trials=many", "Optuna's TPESampler: '<' not supported"),
         ("lsf", "unknown policy 'lsf'; did you mean lfs"),
         ("lfs:rate=1", "policy 'lfs' has no setting 'rate'; it takes lr, betas, floor"),
         ("lfs:seed=1", "policy 'lfs' has no setting 'seed'"),

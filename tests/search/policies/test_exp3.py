@@ -1,17 +1,23 @@
 import numpy as np
 import pytest
 
-from autofr import Choice, SearchSpace
+from autofr import Choice, SearchSpace, load_space
 from autofr.losses import ArcFace
 from autofr.search.policies import Exp3, Policy
-from autofr.testing import PolicyContract
+from autofr.testing import PolicyContract, RangePolicyContract
 
-MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+MARGINS = load_space("arcface_margins")
 
 
 class TestExp3(PolicyContract):
     floor = 0.1  # gamma/K
+    warmup = 2
 
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        return Exp3(space, seed)
+
+
+class TestExp3Range(RangePolicyContract):
     def make(self, space: SearchSpace, seed: int) -> Policy:
         return Exp3(space, seed)
 

@@ -1,16 +1,20 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from autofr import Choice, SearchSpace
+from autofr import Choice, SearchSpace, load_space
 from autofr.losses import ArcFace
 from autofr.search.policies import LFS, Policy
+from autofr.search.policies.without_replacement import set_probability
 from autofr.testing import PolicyContract, RangePolicyContract
 
-MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+MARGINS = load_space("arcface_margins")
 
 
 class TestLFS(PolicyContract):
     floor = 0.02
+    warmup = 2
 
     def make(self, space: SearchSpace, seed: int) -> Policy:
         return LFS(space, seed)
@@ -79,6 +83,24 @@ def test_its_step_is_adam_on_the_reinforce_gradient(temperature: float) -> None:
     moved = np.abs(gradient) > 1e-6
     assert moved.sum() == 3
     np.testing.assert_allclose(policy.theta["loss"], np.where(moved, 0.1 * np.sign(gradient), 0), atol=1e-5)
+
+
+def test_without_replacement_the_estimate_is_unbiased() -> None:
+    """Over every set of 3 of 5 options that may be drawn, the gradient averages to the exact one."""
+    space = SearchSpace(loss=Choice(ArcFace(m / 10) for m in range(5)))
+    policy = LFS(space, replacement=False)
+    policy.theta["loss"] = np.array([1.0, 0.5, 0.0, -0.5, -1.0])
+    worth, alpha = np.array([0.3, -1.0, 2.0, 0.7, -0.4]), policy.alpha()["loss"]
+    mean = np.zeros(5)
+    for options in combinations(range(5), 3):
+        mean += set_probability(alpha, options) * policy._gradient("loss", options, worth[list(options)])
+
+    def expected(theta: np.ndarray) -> float:
+        return float((0.02 + (1 - 5 * 0.02) * np.exp(theta) / np.exp(theta).sum()) @ worth)
+
+    theta = policy.theta["loss"]
+    exact = [(expected(theta + 1e-6 * e) - expected(theta - 1e-6 * e)) / 2e-6 for e in np.eye(5)]
+    np.testing.assert_allclose(mean, exact, rtol=1e-6, atol=1e-9)
 
 
 def test_with_every_option_drawn_the_gradient_is_exact() -> None:

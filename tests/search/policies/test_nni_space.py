@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from autofr import AutofrError, Choice, SearchSpace
+from autofr.dimensions import Range
 from autofr.losses import ArcFace, CosFace, create_loss
 from autofr.search.policies.nni_space import read_search_space, space_from_nni, write_search_space
-from autofr.spaces import Range
 
 
 def test_a_space_goes_out_and_comes_in(tmp_path: Path) -> None:
@@ -39,6 +39,7 @@ def test_values_keep_their_types() -> None:
         ({"lr": {"_type": "randint", "_value": [0, 9]}}, "'lr' is 'randint'"),
         ({"lr": [1, 2]}, "'lr' is None"),
         ({"lr": {"_type": "choice", "_value": []}}, "'lr': a Choice has no options"),
+        ({"lr": {"_type": "choice", "_value": [{"_name": "a", "k": {"_type": "uniform"}}]}}, "choices within choices"),
         ({"lr": {"_type": "choice"}}, "'lr' has no list of values"),
         ({"lr": {"_type": "choice", "_value": [1, 1]}}, "duplicate options"),
         ({}, "an NNI search space is an object like"),

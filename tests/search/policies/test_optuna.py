@@ -1,14 +1,17 @@
+import subprocess
+import sys
+
+import numpy as np
 import optuna
 import pytest
 
-from autofr import AutofrError, Choice, SearchSpace
+from autofr import Choice, SearchSpace, load_space
+from autofr.dimensions import Range
 from autofr.losses import ArcFace
 from autofr.search.policies import OptunaPolicy, Policy, create_policy
-from autofr.search.policies import optuna as optuna_policy
-from autofr.spaces import Range
 from autofr.testing import PolicyContract, RangePolicyContract
 
-MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+MARGINS = load_space("arcface_margins")
 
 
 class TestTPE(PolicyContract):
@@ -44,10 +47,46 @@ def test_every_sampler_of_optuna_is_accounted_for() -> None:
     assert names - set(SEEDED) == {"PartialFixedSampler"}
 
 
-def test_a_sampler_without_its_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(optuna_policy.NEEDS, "TPESampler", "no_such_package")
-    with pytest.raises(AutofrError, match="pip install no_such_package"):
-        create_policy("optuna:TPESampler", MARGINS, 0)
+def test_a_sampler_without_its_package_says_so() -> None:
+    """In a process where an import of it fails."""
+    code = (
+        "import sys; sys.modules['cmaes'] = None\n"
+        "from autofr import Range, SearchSpace\nfrom autofr.losses import ArcFace\n"
+        "from autofr.search.policies import create_policy\n"
+        "create_policy('optuna:CmaEsSampler', SearchSpace(loss=Range(ArcFace, m=(0.1, 0.4))), 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "AutofrError: Optuna's CmaEsSampler needs a package: pip install cmaes" in done.stderr
+
+
+def test_the_warm_up_is_told_as_failed_trials() -> None:
+    policy = OptunaPolicy(MARGINS, warmup=2)
+    for _ in range(3):
+        asked = policy.ask(2)
+        policy.tell(asked, [-0.1, -0.2])
+    states = [trial.state.name for trial in policy.study.trials]
+    assert states == ["FAIL"] * 4 + ["COMPLETE"] * 2
+
+
+def test_a_tell_in_another_order_finds_its_trials() -> None:
+    policy = OptunaPolicy(MARGINS, warmup=0)
+    asked = policy.ask(3)
+    policy.tell(asked[::-1], [3.0, 2.0, 1.0])
+    values = {trial.params["loss"]: trial.value for trial in policy.study.trials}
+    assert len(policy.study.trials) == 3
+    assert values[asked[0]["loss"]] <= values[asked[2]["loss"]]
+
+
+def test_alpha_forgets_old_draws() -> None:
+    policy = OptunaPolicy(MARGINS, sampler="RandomSampler")
+    drawn = policy.ask(1)[0]["loss"]
+    first = policy.alpha()["loss"][drawn]
+    assert first == pytest.approx((1 + 1 / 9) / 2)
+    others = [policy.ask(1)[0]["loss"] for _ in range(3)]
+    weights = 1 / 9 + 0.8**3 * (drawn == np.arange(9))
+    for age, option in enumerate(reversed(others)):
+        weights[option] += 0.8**age
+    np.testing.assert_allclose(policy.alpha()["loss"], weights / weights.sum())
 
 
 def test_a_sampler_learns_what_it_is_told() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 
@@ -63,8 +63,32 @@ def test_failed_and_pruned_trials_count() -> None:
 
     study.optimize(objective, n_trials=80, catch=(RuntimeError,))
     fails, pruned, good = study.sampler.alpha(study, "x", CategoricalDistribution(["fails", "is pruned", "is good"]))
-    assert good > pruned > 0
-    assert good > fails > 0
+    assert good > pruned > fails > 0
+
+
+def test_a_parameter_with_other_bounds_is_another_one() -> None:
+    study = optuna.create_study(sampler=LFSSampler(seed=0), direction="maximize")
+    study.optimize(lambda trial: float(trial.suggest_int("x", 0, 3) == 2), n_trials=80)
+    assert study.sampler.alpha(study, "x", IntDistribution(0, 3)).argmax() == 2
+    fresh = study.sampler.alpha(study, "x", IntDistribution(0, 4))
+    assert fresh.tolist() == [0.2] * 5
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [IntDistribution(1, 5), FloatDistribution(0, 1, step=0.25), IntDistribution(1, 5, log=True)],
+    ids=str,
+)
+def test_few_values_are_options_of_their_own(distribution: BaseDistribution) -> None:
+    """What is drawn is what is learned from: no interval without a value, and none with two."""
+    study = optuna.create_study(sampler=LFSSampler(seed=0), direction="maximize")
+    for _ in range(160):
+        trial = study.ask({"x": distribution})
+        study.tell(trial, -abs(trial.params["x"] - distribution.high))
+    alpha = study.sampler.alpha(study, "x", distribution)
+    assert len(alpha) == 5
+    assert alpha.argmax() == 4
+    assert alpha[4] > 0.6
 
 
 def test_ends_of_an_integer_are_as_likely_as_the_rest() -> None:
@@ -76,6 +100,8 @@ def test_ends_of_an_integer_are_as_likely_as_the_rest() -> None:
 def test_bad_settings_and_two_objectives_are_refused() -> None:
     with pytest.raises(ValueError, match="population is 2 or more"):
         LFSSampler(population=1)
+    with pytest.raises(ValueError, match="no setting 'replacement'"):
+        LFSSampler(replacement=False)
     with pytest.raises(ValueError, match="lr and temperature"):
         LFSSampler(lr=0)
     study = optuna.create_study(sampler=LFSSampler(seed=0), directions=["minimize", "minimize"])

@@ -1,20 +1,25 @@
 import numpy as np
 import pytest
 
-from autofr import Choice, SearchSpace
-from autofr.losses import ArcFace
+from autofr import SearchSpace, load_space
 from autofr.search.policies import Policy, Thompson
 from autofr.search.policies.thompson import probability_of_best
-from autofr.testing import PolicyContract
+from autofr.testing import PolicyContract, RangePolicyContract
 
-MARGINS = SearchSpace(loss=Choice(ArcFace(m / 100) for m in range(5, 50, 5)))
+MARGINS = load_space("arcface_margins")
 
 
 class TestThompson(PolicyContract):
     floor = 0.02
+    warmup = 2
 
     def make(self, space: SearchSpace, seed: int) -> Policy:
         return Thompson(space, seed)
+
+
+class TestThompsonRange(RangePolicyContract):
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        return Thompson(space, seed, floor=0, memory=1, replacement=False)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -34,10 +39,34 @@ def test_alpha_is_the_share_of_draws_from_the_beliefs_in_which_an_option_is_best
     np.testing.assert_allclose(probability_of_best(np.zeros(2), np.array([1.0, 5.0])), 0.5, atol=1e-6)
 
 
-def test_it_follows_an_optimum_that_moves() -> None:
-    policy = Thompson(MARGINS, 0, memory=0.8, warmup=0)
-    for best in (1, 7):
-        for _ in range(60):
-            drawn = policy.ask(4)
-            policy.tell(drawn, [-abs(a["loss"] - best) for a in drawn])
-        assert abs(int(policy.alpha()["loss"].argmax()) - best) <= 1
+def test_what_it_knew_fades() -> None:
+    """After an optimum has moved, a short memory is on the new one while a long memory still is on the old."""
+    best = {}
+    for memory in (0.7, 1.0):
+        policy = Thompson(MARGINS, 0, memory=memory, warmup=0)
+        for optimum, generations in ((1, 60), (7, 12)):
+            for _ in range(generations):
+                policy.tell([{"loss": k} for k in range(9)], [-abs(k - optimum) for k in range(9)])
+        best[memory] = int(policy.alpha()["loss"].argmax())
+    assert best[0.7] == 7
+    assert best[1.0] < 5
+
+
+def test_its_unit_is_a_moving_average() -> None:
+    """A generation in which all did nearly the same does not count as much as one with clear differences."""
+    policy = Thompson(MARGINS, warmup=0)
+    for _ in range(5):
+        policy.tell([{"loss": 0}, {"loss": 1}], [0.0, -1.0])
+    policy.tell([{"loss": 2}, {"loss": 3}], [0.0, -0.001])
+    assert abs(policy.sums["loss"][2]) < 0.01
+
+
+def test_members_that_drew_the_same_count_once_and_alone_say_nothing() -> None:
+    once, thrice = Thompson(MARGINS, warmup=0), Thompson(MARGINS, warmup=0)
+    once.tell([{"loss": 4}, {"loss": 5}], [-0.2, -0.4])
+    thrice.tell([{"loss": 4}] * 2 + [{"loss": 5}] * 2, [-0.2, -0.2, -0.4, -0.4])
+    np.testing.assert_allclose(once.alpha()["loss"], thrice.alpha()["loss"])
+    before = once.alpha()["loss"]
+    for _ in range(20):
+        once.tell([{"loss": 4}] * 4, [-0.1] * 4)
+    np.testing.assert_array_equal(once.alpha()["loss"], before)

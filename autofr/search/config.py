@@ -1,0 +1,87 @@
+"""What a run was asked for: its recipe, its ``config.json``, and whether a resume asks for the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import autofr
+from autofr.data import Faces
+from autofr.data.synthetic import SYNTHETIC_SIZE
+from autofr.exceptions import AutofrError
+from autofr.masks.parameters import VERSION as MASKS
+from autofr.search.policies import VERSION as POLICIES
+from autofr.search.result import read_config
+from autofr.spaces import SearchSpace
+from autofr.tracking import flatten
+from autofr.training.recipe import Recipe
+
+_CALL = {"space", "data", "landmarks", "landmark_scheme", "policy", "population"}
+_CALL |= {"seed", "device", "validation_identities"}
+
+
+def resolved_recipe(call: dict[str, Any], images: int) -> Recipe:
+    """The recipe for a set of that many ``images``, with the settings of ``call`` on top.
+
+    Raises:
+        AutofrError: a setting that no recipe has, or a value that makes no sense.
+    """
+    given = {k: v for k, v in call.items() if k not in _CALL}
+    unknown = sorted(set(given) - set(Recipe.__dataclass_fields__))
+    if unknown:
+        raise AutofrError(
+            f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}"
+        )
+    if isinstance(call["data"], Faces):
+        given["image_size"] = call["data"].image_size
+    elif call["data"] is None and given.get("image_size") is None:
+        given["image_size"] = SYNTHETIC_SIZE
+    return Recipe.for_images(images, **given)
+
+
+def resolved_config(
+    space: SearchSpace, call: dict[str, Any], recipe: Recipe, device: torch.device, faces: Faces, validation: int
+) -> dict[str, Any]:
+    """What ``config.json`` holds: everything that decides what a run does, as JSON-able values."""
+    built_in = call["data"] is None
+    return {
+        "version": autofr.__version__,
+        # A file is named by its full path: a resume may start from another folder.
+        "space": {
+            "name": space.file or call["space"] if isinstance(call["space"], str) else None,
+            "options": space.names(),
+        },
+        "data": {
+            "source": None if built_in else str(Path(faces.source).resolve()),
+            "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
+            "landmark_scheme": call["landmark_scheme"],
+            "images": len(faces),
+            "identities": len(faces.identities),
+            "validation_identities": validation,
+            "fingerprint": faces.fingerprint(),
+        },
+        "masks": MASKS,
+        "policies": POLICIES,
+        "policy": call["policy"],
+        "population": int(call["population"]),
+        "seed": int(call["seed"]),
+        "device": str(device),
+        "recipe": recipe.to_json(),
+    }
+
+
+def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
+    """Check that the run in ``run_dir`` was made with ``config``.
+
+    Raises:
+        AutofrError: it was not; what differs is listed.
+    """
+    stored, now = flatten(read_config(run_dir)), flatten(config)
+    # Data and space may have moved: the fingerprint and the options say whether they are the same.
+    skipped = {"version", "space.name", "data.source", "data.landmarks"}
+    different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
+    if different:
+        listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
+        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}")
