@@ -2,18 +2,23 @@
 
     python experiments/policy_regret/simulate.py
 
-Reads ``rewards.csv`` (see measure.py). The surface μ(generation, margin) is what its seeds agree on: centred rewards,
-fitted by a parabola in the margin whose coefficients drift with the generations. What is left of a row, all nine
-margins of one generation and seed together, is a sample of the noise: neighbours err together, because members train on
-the same batches. A simulated generation's reward is level + μ + such a row of about the same generation, its sign
-drawn; members that draw the same margin get the same reward, as in the engine. All policies meet the same noise.
+Reads ``rewards.csv`` (see measure.py). The surface μ(generation, margin) is the seeds' mean of centred rewards, fitted
+by a parabola in the margin whose coefficients drift with the generations: with few seeds a part of it is noise, and
+``surface.csv`` has its standard error beside it. What is left of a row, all nine margins of one generation and seed
+together, is a sample of the noise: neighbours err together, because members train on the same batches. A simulated
+generation's reward is level + μ + such a row of about the same generation, its sign drawn; members that draw the same
+margin get the same reward, as in the engine; between margins of the pool, rewards are interpolated, which evens some
+noise out. All policies meet the same noise. Rewards do not depend on what was chosen before, and every
+horizon is the start of the same run of 20 epochs, its first two with the margins still being ramped in.
 
 Regret, in FNMR x 1000, of two kinds: of the *members*, max μ - μ(drawn), mean over members and the generations so far;
-and of the *answer*, the same for the option with the highest α, on the surface averaged over the run.
+and of the *answer*, the same for the option with the highest α (of several, their mean), on μ averaged over the
+generations so far.
 
-Writes, beside this file: ``regret.csv``; ``settings.csv``, the grids from which the default settings of lfs and
-thompson were chosen (least regret of the members, summed over both noises, with a floor above 0: an option must be able
-to come back); and ``regret.png``.
+Writes, beside this file: ``surface.csv``; ``regret.csv``; ``settings.csv``, the grids from which the defaults of
+autofr's own policies were chosen, on this very surface (least regret of the members, summed over both noises, with a
+floor above 0: an option must be able to come back); and ``regret.png``. Optuna's samplers have their own defaults: TPE
+draws at random until ten trials are complete, and those of the warm-up count as failed.
 """
 
 from __future__ import annotations
@@ -49,13 +54,13 @@ POLICIES = {
     "lfs as published": (OPTIONS, "lfs:lr=0.05,floor=0", 4.0),
     "exp3": (OPTIONS, "exp3", 4.0),
     "thompson": (OPTIONS, "thompson", 4.0),
-    "optuna TPE": (OPTIONS, "optuna:TPESampler", 1.0),
+    "optuna TPE": (OPTIONS, "optuna:TPESampler", 2.0),
     "optuna GP": (OPTIONS, "optuna:GPSampler", 0.06),
     "random": (OPTIONS, "random", 4.0),
     "lfs, range": (BETWEEN, "lfs", 4.0),
     "lfs_gaussian, range": (BETWEEN, "lfs_gaussian", 4.0),
     "thompson, range": (BETWEEN, "thompson", 4.0),
-    "optuna TPE, range": (BETWEEN, "optuna:TPESampler", 1.0),
+    "optuna TPE, range": (BETWEEN, "optuna:TPESampler", 2.0),
     "random, range": (BETWEEN, "random", 4.0),
 }
 KINDS = list(dict.fromkeys(name.removesuffix(", range") for name in POLICIES))
@@ -68,6 +73,8 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
         "baseline": ("mean", "moving"),
     },
     "thompson": {"memory": (0.7, 0.8, 0.9, 0.95, 1.0), "floor": (0.0, 0.02, 0.05), "replacement": BOTH},
+    "exp3": {"gamma": (0.1, 0.2, 0.3, 0.5, 0.8)},
+    "lfs_gaussian": {"lr": (0.05, 0.1, 0.2), "sigma": (0.1, 0.2, 0.3), "floor": (0.0, 0.02, 0.05)},
 }
 Floats = npt.NDArray[np.float64]
 
@@ -114,16 +121,16 @@ def simulated(job: tuple[Surface, bool, str, int, float]) -> tuple[Floats, Float
     rewards = surface.draw(np.random.default_rng([simulation, 1]), noise)
     space = BETWEEN if between else OPTIONS
     policy = create_policy(spec, space, simulation, WARMUP)
-    run_mean = surface.mean.mean(0)
     members, answer = [], []
     for g in range(len(rewards)):
         asked = policy.ask(MEMBERS)
         margins = np.array([a["loss"] if between else MARGINS[a["loss"]] for a in asked])
         policy.tell(asked, np.interp(margins, MARGINS, rewards[g]).tolist())
         members.append(surface.mean[g].max() - np.interp(margins, MARGINS, surface.mean[g]).mean())
-        best = int(policy.alpha()["loss"].argmax())
-        chosen = 0.05 + 0.4 * (best + 0.5) / 8 if between else MARGINS[best]  # of an interval, the middle
-        answer.append(run_mean.max() - np.interp(chosen, MARGINS, run_mean))
+        alpha = policy.alpha()["loss"]
+        places = MARGINS[:-1] + 0.025 if between else MARGINS  # of an interval, the middle
+        chosen, so_far = places[alpha > alpha.max() - 1e-9], surface.mean[: g + 1].mean(0)
+        answer.append(so_far.max() - np.interp(chosen, MARGINS, so_far).mean())
     return np.cumsum(members) / np.arange(1, len(members) + 1) * 1000, np.array(answer) * 1000
 
 
@@ -149,7 +156,8 @@ def settings_table(pool: Any, surface: Surface, count: int) -> list[dict[str, An
             settings = ",".join(f"{k}={v}" for k, v in zip(grid, values, strict=True))
             row: dict[str, Any] = {"policy": policy, "settings": settings, "simulations": count, "members, summed": 0.0}
             for noise in NOISES:
-                members, answers = many(pool, surface, OPTIONS, f"{policy}:{settings}", noise, 10**6, count)
+                space = BETWEEN if policy == "lfs_gaussian" else OPTIONS
+                members, answers = many(pool, surface, space, f"{policy}:{settings}", noise, 10**6, count)
                 row["members, summed"] = round(row["members, summed"] + float(members[:, -1].mean()), 4)
                 row |= {f"members, noise x {noise:g}": round(float(members[:, -1].mean()), 4)}
                 row |= {f"answer, noise x {noise:g}": round(float(answers[:, -1].mean()), 4)}
@@ -164,6 +172,7 @@ def main() -> None:
     parser.add_argument("--no-settings", action="store_true", help="leave the grid of lfs's settings out")
     arguments = parser.parse_args()
     surface = Surface.measured(HERE / "rewards.csv")
+    write(HERE / "surface.csv", surface_table(surface))
     with Pool() as pool:
         if not arguments.no_settings:
             write(HERE / "settings.csv", settings_table(pool, surface, int(1000 * arguments.scale)))
@@ -183,14 +192,28 @@ def main() -> None:
     plot(curves, HERE / "regret.png")
 
 
+def surface_table(surface: Surface) -> list[dict[str, Any]]:
+    """μ with its standard error over the seeds, and the deviation of the noise: FNMR x 1000."""
+    deviation = 1000 * surface.noise.std(0, ddof=1)
+    return [
+        {"generation": g + 1, "margin": m, "mean": round(1000 * surface.mean[g, k], 3)}
+        | {
+            "standard error": round(deviation[g, k] / np.sqrt(len(surface.noise)), 3),
+            "noise": round(deviation[g, k], 3),
+        }
+        for g in range(len(surface.mean))
+        for k, m in enumerate(MARGINS)
+    ]
+
+
 def fixed_rows(surface: Surface) -> list[dict[str, Any]]:
     """Plain training with one margin throughout: no draw, so no band."""
     lost = surface.mean.max(1, keepdims=True) - surface.mean
-    answer = surface.mean.mean(0).max() - surface.mean.mean(0)
+    so_far = {horizon: surface.mean[:horizon].mean(0) for horizon in HORIZONS}
     return [
         {"noise": 0, "policy": f"fixed at {m:g}", "settings": "fixed", "generations": horizon, "simulations": 0}
         | {"members": round(float(1000 * lost[:horizon, k].mean()), 4), "members ±": 0}
-        | {"answer": round(float(1000 * answer[k]), 4), "answer ±": 0}
+        | {"answer": round(float(1000 * (so_far[horizon].max() - so_far[horizon][k])), 4), "answer ±": 0}
         for k, m in enumerate(MARGINS)
         for horizon in HORIZONS
     ]

@@ -21,17 +21,6 @@ from autofr.search.journal import Journal
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3, 0.5)))
 
 
-def comparable(run_dir: Path) -> list[dict[str, Any]]:
-    """The journal without what may differ: wall time."""
-    lines = (run_dir / "journal.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
-
-
-def same_outcome(a: Path, b: Path) -> bool:
-    weights = [load_file(d / "model" / "model.safetensors") for d in (a, b)]
-    return comparable(a) == comparable(b) and all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])
-
-
 @pytest.fixture(scope="module")
 def finished(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
@@ -83,7 +72,11 @@ def test_the_checkpoint_is_the_best_generation_and_embeds(finished: Path, tiny_f
 
 
 def test_the_same_seed_gives_the_same_bits(
-    finished: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+    finished: Path,
+    tiny_faces: Faces,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    same_outcome: Any,
 ) -> None:
     autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "again", **tiny)
     assert same_outcome(finished, tmp_path / "again")
@@ -101,6 +94,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
     stop: int,
     where: str,
+    same_outcome: Any,
 ) -> None:
     """Stopped in training, between checkpoint and record, and between record and clean-up of generation ``stop``."""
 
@@ -143,7 +137,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 
 
 def test_resuming_a_finished_run_changes_nothing(
-    finished: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+    finished: Path,
+    tiny_faces: Faces,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    comparable: Any,
 ) -> None:
     before = comparable(finished)
     result = autofr.search(SPACE, tiny_faces, run_dir=finished, resume=True, **tiny)
