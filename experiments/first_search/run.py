@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 SMALL = {"image_size": 64, "epochs": 16, "backbone": "ir_mini", "validation_identities": 100}
 FULL = {"image_size": 112, "epochs": 20, "backbone": "ir50", "embedding_dim": 512, "schedule": "step"}
 BASELINE_MARGIN = 0.3
-POLICY = "lfs:lr=0.2,floor=0.02"  # what was the default
+POLICY = "lfs:lr=0.2,floor=0.02,replacement=True"  # what was the default
 
 
 def run_piece(name: str, seed: int, faces: Path, runs: Path, settings: dict[str, Any]) -> Path:

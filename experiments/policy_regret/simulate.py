@@ -16,9 +16,10 @@ and of the *answer*, the same for the option with the highest α (of several, th
 generations so far.
 
 Writes, beside this file: ``surface.csv``; ``regret.csv``; ``settings.csv``, the grids from which the defaults of
-autofr's own policies were chosen, on this very surface (least regret of the members, summed over both noises, with a
-floor above 0: an option must be able to come back); and ``regret.png``. Optuna's samplers have their own defaults: TPE
-draws at random until ten trials are complete, and those of the warm-up count as failed.
+autofr's own policies were chosen, on this very surface; and ``regret.png``. The choice: least regret of members and
+answer, summed over both noises, with a floor above 0, because an option must be able to come back; between settings
+less than two hundredths apart, the one that forgets (thompson), or was published (lfs_gaussian). Optuna's samplers have
+their own defaults: TPE draws at random until ten trials are complete, and those of the warm-up count as failed.
 """
 
 from __future__ import annotations
@@ -154,28 +155,30 @@ def settings_table(pool: Any, surface: Surface, count: int) -> list[dict[str, An
     for policy, grid in GRIDS.items():
         for values in product(*grid.values()):
             settings = ",".join(f"{k}={v}" for k, v in zip(grid, values, strict=True))
-            row: dict[str, Any] = {"policy": policy, "settings": settings, "simulations": count, "members, summed": 0.0}
+            row: dict[str, Any] = {"policy": policy, "settings": settings, "simulations": count, "summed": 0.0}
             for noise in NOISES:
                 space = BETWEEN if policy == "lfs_gaussian" else OPTIONS
                 members, answers = many(pool, surface, space, f"{policy}:{settings}", noise, 10**6, count)
-                row["members, summed"] = round(row["members, summed"] + float(members[:, -1].mean()), 4)
-                row |= {f"members, noise x {noise:g}": round(float(members[:, -1].mean()), 4)}
-                row |= {f"answer, noise x {noise:g}": round(float(answers[:, -1].mean()), 4)}
+                for kind, values in (("members", members), ("answer", answers)):
+                    row[f"{kind}, noise x {noise:g}"] = round(float(values[:, -1].mean()), 4)
+                    row["summed"] = round(row["summed"] + row[f"{kind}, noise x {noise:g}"], 4)
             rows.append(row)
-    return sorted(rows, key=lambda row: (row["policy"], row["members, summed"]))
+    return sorted(rows, key=lambda row: (row["policy"], row["summed"]))
 
 
 def main() -> None:
     """Simulate and write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of simulations")
-    parser.add_argument("--no-settings", action="store_true", help="leave the grid of lfs's settings out")
+    parser.add_argument("--part", choices=("settings", "regret"), help="only the grids, or only the policies")
     arguments = parser.parse_args()
     surface = Surface.measured(HERE / "rewards.csv")
     write(HERE / "surface.csv", surface_table(surface))
     with Pool() as pool:
-        if not arguments.no_settings:
+        if arguments.part != "regret":
             write(HERE / "settings.csv", settings_table(pool, surface, int(1000 * arguments.scale)))
+        if arguments.part == "settings":
+            return
         rows, curves = [], {}
         for noise, (name, (space, spec, thousands)) in product(NOISES, POLICIES.items()):
             count = max(20, int(1000 * thousands * arguments.scale))

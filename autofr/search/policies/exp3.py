@@ -27,7 +27,7 @@ class Exp3(CategoricalPolicy):
         ValueError: a setting out of range.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, gamma: float = 0.3, warmup: int = 2) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, gamma: float = 0.5, warmup: int = 2) -> None:
         super().__init__(space, seed)
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma is a share above 0 and up to 1, got {gamma}")

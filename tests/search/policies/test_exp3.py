@@ -10,7 +10,7 @@ MARGINS = load_space("arcface_margins")
 
 
 class TestExp3(PolicyContract):
-    floor = 0.1  # gamma/K
+    floor = 0.5 / 3  # gamma/K
     warmup = 2
 
     def make(self, space: SearchSpace, seed: int) -> Policy:
