@@ -97,7 +97,7 @@ class Range:
         what = f"Range of {self.parameter}"
         try:
             self.low, self.high = map(float, given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise AutofrError(f"{what}: bounds are two numbers, (low, high), got {given!r}") from None
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise AutofrError(f"{what} runs from a lower to a higher finite bound, got {given!r}")
@@ -106,7 +106,7 @@ class Range:
         self.make, self.bins = make, bins
         try:
             ends = [self.option(value) for value in (self.low, self.high)]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise AutofrError(f"{what} from {self.low:g} to {self.high:g}: {error}") from error
         if [getattr(end, self.parameter, None) for end in ends] != [self.low, self.high]:
             raise AutofrError(

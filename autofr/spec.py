@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -69,7 +69,7 @@ def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple
     called = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", spec, re.DOTALL)
     if called:
         for name, maker in known.items():
-            if getattr(maker, "__name__", None) == called[1]:
+            if called[1] in (name, getattr(maker, "__name__", None)):
                 return name, maker, called[2]
     name, _, rest = spec.partition(":")
     if name not in known:
@@ -80,7 +80,7 @@ def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple
 def _arguments(kind: str, spec: str, text: str) -> tuple[list[Any], dict[str, Any]]:
     places: list[Any] = []
     named: dict[str, Any] = {}
-    for part in re.split(r",(?![^(]*\))", text) if text.strip() else ():  # a comma within brackets parts nothing
+    for part in _parts(text) if text.strip() else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not key or (equals and not value):
             raise AutofrError(f"{kind} '{spec}' has an empty setting; write {kind} settings as value or key=value")
@@ -95,10 +95,22 @@ def _arguments(kind: str, spec: str, text: str) -> tuple[list[Any], dict[str, An
     return places, named
 
 
+def _parts(text: str) -> list[str]:
+    """``text`` between its commas; one within brackets parts nothing."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
@@ -108,9 +120,9 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, option) for option in get_args(hint))
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        return isinstance(value, tuple | list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return type(value) is hint if hint in (int, bool, str, NoneType) else True
 
 

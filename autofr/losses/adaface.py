@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ class AdaFace(AdditiveMarginLoss):
 
     def __init__(self, m: float = 0.4, h: float = 0.333, t_alpha: float = 0.01, s: float | None = None) -> None:
         super().__init__(cosine_margin("AdaFace's margin m", m), s)
-        if not (h >= 0 and 0 < t_alpha <= 1):
+        if not (0 <= h < math.inf and 0 < t_alpha <= 1):
             raise ValueError(f"AdaFace's h is 0 or more and its t_alpha above 0 and up to 1, got {h} and {t_alpha}")
         self.h, self.t_alpha = h, t_alpha
         self.batches: Tensor

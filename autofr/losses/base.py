@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -102,6 +103,14 @@ class AdditiveMarginLoss(MarginLoss):
 def of_target(cosines: Tensor, labels: Tensor) -> Tensor:
     """Each row's cosine to its own class: (B, C) to (B,)."""
     return cosines.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def binary_costs(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """What every class's yes or no costs: -log σ(logit) of the own class, (B,), and the sum of -log σ(-logit) over the
+    others, (B,)."""
+    genuine = of_target(logits, labels)
+    costs = F.softplus(with_target(logits, labels, -genuine))
+    return of_target(costs, labels), with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
 
 
 def with_target(cosines: Tensor, labels: Tensor, values: Tensor) -> Tensor:

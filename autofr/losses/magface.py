@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from autofr.losses.angles import add_angle
@@ -35,7 +37,7 @@ class MagFace(MarginLoss):
         super().__init__(s)
         if not radians("MagFace's l_m", l_m) <= radians("MagFace's u_m", u_m):
             raise ValueError(f"MagFace's l_m is at most its u_m, got {l_m} and {u_m}")
-        if not (0 < l_a < u_a and lambda_g >= 0):
+        if not (0 < l_a < u_a < math.inf and 0 <= lambda_g < math.inf):
             given = f"{l_a}, {u_a}, {lambda_g}"
             raise ValueError(f"MagFace's l_a is above 0, u_a above l_a and lambda_g 0 or more, got {given}")
         self.l_m, self.u_m, self.l_a, self.u_a, self.lambda_g = l_m, u_m, l_a, u_a, lambda_g

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,7 @@ class MVSoftmax(KindedMarginLoss):
         s: float | None = None,
     ) -> None:
         super().__init__(m, kind, s)
-        if not t >= 0:
+        if not 0 <= t < math.inf:
             raise ValueError(f"MVSoftmax's t is 0 or more, got {t}")
         self.t, self.adaptive = t, adaptive
 

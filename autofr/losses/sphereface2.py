@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autofr.losses.base import AdditiveMarginLoss, of_target, with_target
+from autofr.losses.base import AdditiveMarginLoss, binary_costs, of_target, with_target
 from autofr.losses.cosface import cosine_margin
 
 
@@ -37,7 +36,7 @@ class SphereFace2(AdditiveMarginLoss):
         super().__init__(cosine_margin("SphereFace2's margin m", m), r)
         if not 0 < lambda_ < 1:
             raise ValueError(f"SphereFace2's lambda_ is a weight between 0 and 1, got {lambda_}")
-        if not (t >= 1 and lw > 0):
+        if not (1 <= t < math.inf and 0 < lw < math.inf):
             raise ValueError(f"SphereFace2's t is 1 or more and its lw above 0, got {t} and {lw}")
         self.t, self.lambda_, self.lw = t, lambda_, lw
         self.bias = nn.Parameter(torch.zeros(()))
@@ -49,12 +48,8 @@ class SphereFace2(AdditiveMarginLoss):
         return self.scale * paid + self._start(cosines.shape[1]) + self.bias.to(cosines.dtype)
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        logits = self.logits(cosines, labels, norms)
-        genuine = of_target(logits, labels)
-        costs = F.softplus(with_target(logits, labels, -genuine))
-        others = with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
-        cost = self.lambda_ * of_target(costs, labels) + (1 - self.lambda_) * others
-        return self.lw / self.scale * cost.mean()
+        own, others = binary_costs(self.logits(cosines, labels, norms), labels)
+        return self.lw / self.scale * (self.lambda_ * own + (1 - self.lambda_) * others).mean()
 
     def _start(self, classes: int) -> float:
         """The bias at which λ·σ(-target) = (1 - λ)·(C - 1)·σ(other), all cosines being 0."""

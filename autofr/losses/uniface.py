@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autofr.losses.base import AdditiveMarginLoss, of_target, with_target
+from autofr.losses.base import AdditiveMarginLoss, binary_costs, of_target, with_target
 from autofr.losses.cosface import cosine_margin
 
 
@@ -26,7 +25,7 @@ class UniFace(AdditiveMarginLoss):
 
     def __init__(self, m: float = 0.4, lambda_: float = 1.0, s: float | None = None) -> None:
         super().__init__(cosine_margin("UniFace's margin m", m), s)
-        if not lambda_ > 0:
+        if not 0 < lambda_ < math.inf:
             raise ValueError(f"UniFace's lambda_ is a weight above 0, got {lambda_}")
         self.lambda_ = lambda_
         self.bias = nn.Parameter(torch.zeros(()))
@@ -36,11 +35,8 @@ class UniFace(AdditiveMarginLoss):
         return self.scale * paid - math.log(10 * cosines.shape[1]) - self.bias.to(cosines.dtype)
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        logits = self.logits(cosines, labels, norms)
-        genuine = of_target(logits, labels)
-        costs = F.softplus(with_target(logits, labels, -genuine))
-        others = with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
-        return (of_target(costs, labels) + self.lambda_ * others).mean()
+        own, others = binary_costs(self.logits(cosines, labels, norms), labels)
+        return (own + self.lambda_ * others).mean()
 
     def settings(self) -> list[str]:
         extra = [f"lambda_={self.lambda_:g}"] if self.lambda_ != 1 else []

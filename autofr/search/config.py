@@ -10,6 +10,7 @@ import torch
 import autofr
 from autofr.data import Faces
 from autofr.data.synthetic import SYNTHETIC_SIZE
+from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.search.policies import VERSION as POLICIES
@@ -52,6 +53,8 @@ def resolved_config(
         "space": {
             "name": space.file or call["space"] if isinstance(call["space"], str) else None,
             "options": space.names(),
+            # Names are rounded: a resume with other bounds would go unseen.
+            "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
         },
         "data": {
             "source": None if built_in else str(Path(faces.source).resolve()),

@@ -16,7 +16,7 @@ from autofr.data.folder import FolderScan
 from autofr.data.loader import TrainingBatches
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.device import pick_device
-from autofr.dimensions import Choice
+from autofr.dimensions import Choice, Range
 from autofr.embedder import best_embedder
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
@@ -29,6 +29,7 @@ from autofr.search.loop import Run, search_loop
 from autofr.search.policies import create_policy
 from autofr.search.population import Population
 from autofr.search.result import SearchResult
+from autofr.seeding import seeded
 from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
 from autofr.training.recipe import Timetable
@@ -64,7 +65,7 @@ def search(
         landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
             number says it.
         policy: a name in ``autofr.search.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``. The
-            default loses least where it was measured (``experiments/policy_regret``); MAN's is ``lfs``.
+            default did best over options where it was measured (docs/policies.md); MAN's is ``lfs``.
         population: members, 2 or more.
         seed: decides everything that is drawn.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
@@ -82,8 +83,10 @@ def search(
         AutofrError: bad input; nothing has been written then.
     """
     space = str(space) if isinstance(space, Path) else space
-    if population < 2:
-        raise AutofrError(f"a population needs 2 members or more to compare, got {population}")
+    if not isinstance(population, int) or population < 2:
+        raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
+    if not isinstance(policy, str):
+        raise AutofrError(f"a policy is named by a string such as 'lfs:lr=0.1', got {policy!r}")
     name = Path(space).stem if isinstance(space, str) else "search"
     loaded = load_space(space) if isinstance(space, str) else space
     wanted = {k: v for k, v in recipe.items() if v is not None}
@@ -126,6 +129,8 @@ def _run(
         if not isinstance(option, MarginLoss):
             raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a MarginLoss of autofr.losses")
         _try_out(option)
+    if isinstance(space.dimensions["loss"], Range):
+        _try_range(space.dimensions["loss"])
     if call["seed"] < 0:
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
@@ -180,17 +185,30 @@ def _run(
         raise
 
 
-def _try_out(option: MarginLoss) -> None:
-    """A loss of the user's own that cannot be called is found before anything is trained."""
+def _try_out(option: MarginLoss) -> torch.Tensor:
+    """A loss of the user's own that cannot be called is found before anything is trained. Returns its value."""
     loss = copy.deepcopy(option)
     loss.s = 16.0 if loss.s is None else loss.s
+    cosines = torch.linspace(-0.5, 0.5, 4 * loss.sub_centres).view(2, -1)
     try:
-        value = loss(torch.zeros(2, 2 * loss.sub_centres), torch.tensor([0, 1]), torch.tensor([10.0, 20.0]))
-        fine = isinstance(value, torch.Tensor) and value.ndim == 0
+        with seeded(0, "try out"):
+            value = loss(cosines, torch.tensor([0, 1]), torch.tensor([10.0, 20.0]))
     except Exception as error:
         raise AutofrError(f"loss option '{option}' fails on a batch: {type(error).__name__}: {error}") from error
-    if not fine:
+    if not (isinstance(value, torch.Tensor) and value.ndim == 0):
         raise AutofrError(f"loss option '{option}' gives no scalar for (cosines, labels, norms)")
+    return value
+
+
+def _try_range(dimension: Range) -> None:
+    """Setting the parameter must do what making the loss anew does; one that computes from it when made does not."""
+    made, kept = dimension.option(dimension.high), copy.deepcopy(dimension.options[0])
+    dimension.pick([kept], dimension.high)
+    if not torch.equal(_try_out(made), _try_out(kept)):
+        raise AutofrError(
+            f"{type(made).__name__} does not heed a change of its attribute '{dimension.parameter}': "
+            "let it compute from it when it is called, not when it is made"
+        )
 
 
 def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Display) -> dict[str, Any]:

@@ -4,11 +4,11 @@
 
 Reads ``rewards.csv`` (see measure.py). The surface μ(generation, margin) is the seeds' mean of centred rewards, fitted
 by a parabola in the margin whose coefficients drift with the generations: with few seeds a part of it is noise, and
-``surface.csv`` has its standard error beside it. What is left of a row, all nine margins of one generation and seed
-together, is a sample of the noise: neighbours err together, because members train on the same batches. A simulated
-generation's reward is level + μ + such a row of about the same generation, its sign drawn; members that draw the same
-margin get the same reward, as in the engine; between margins of the pool, rewards are interpolated, which evens some
-noise out. All policies meet the same noise. Rewards do not depend on what was chosen before, and every
+``surface.csv`` has the standard error of a single cell beside it. What is left of a row, all nine margins of one
+generation and seed together, is a sample of the noise: neighbours err together, because members train on the same
+batches. A simulated generation's reward is level + μ + such a row of about the same generation, its sign drawn; members
+that draw the same margin get the same reward, as in the engine; between margins of the pool, rewards are interpolated,
+which evens some noise out. All policies meet the same noise. Rewards do not depend on what was chosen before, and every
 horizon is the start of the same run of 20 epochs, its first two with the margins still being ramped in.
 
 Regret, in FNMR x 1000, of two kinds: of the *members*, max μ - μ(drawn), mean over members and the generations so far;
@@ -75,7 +75,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "thompson": {"memory": (0.7, 0.8, 0.9, 0.95, 1.0), "floor": (0.0, 0.02, 0.05), "replacement": BOTH},
     "exp3": {"gamma": (0.1, 0.2, 0.3, 0.5, 0.8)},
-    "lfs_gaussian": {"lr": (0.05, 0.1, 0.2), "sigma": (0.1, 0.2, 0.3), "floor": (0.0, 0.02, 0.05)},
+    "lfs_gaussian": {"lr": (0.05, 0.1, 0.2, 0.4, 0.8), "sigma": (0.1, 0.2, 0.3), "floor": (0.0, 0.02, 0.05)},
 }
 Floats = npt.NDArray[np.float64]
 
@@ -196,12 +196,12 @@ def main() -> None:
 
 
 def surface_table(surface: Surface) -> list[dict[str, Any]]:
-    """μ with its standard error over the seeds, and the deviation of the noise: FNMR x 1000."""
+    """μ, the deviation of the noise, and the standard error of one cell before smoothing: FNMR x 1000."""
     deviation = 1000 * surface.noise.std(0, ddof=1)
     return [
         {"generation": g + 1, "margin": m, "mean": round(1000 * surface.mean[g, k], 3)}
         | {
-            "standard error": round(deviation[g, k] / np.sqrt(len(surface.noise)), 3),
+            "standard error of a cell": round(deviation[g, k] / np.sqrt(len(surface.noise)), 3),
             "noise": round(deviation[g, k], 3),
         }
         for g in range(len(surface.mean))

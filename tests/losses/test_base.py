@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -59,6 +61,7 @@ def test_the_name_in_a_table_describes_the_loss(spec: str) -> None:
 
 def test_a_loss_by_name_with_settings() -> None:
     assert str(create_loss("arcface:0.3")) == "ArcFace(m=0.3)"
+    assert str(create_loss("arcface(m=0.3)")) == "ArcFace(m=0.3)"
     assert str(create_loss("arcface:m=0.3,s=64")) == "ArcFace(m=0.3, s=64)"
     assert str(create_loss("elasticface:kind=cos,plus=true")) == "ElasticFace(m=0.35, kind=cos, sigma=0.025, plus=True)"
 
@@ -76,6 +79,7 @@ def test_a_loss_by_name_with_settings() -> None:
         ("arcface:1e400", "m is a number, got inf"),
         ("arcface:s=none,m=none", "m is a number, got None"),
         ("arcface:m=", "has an empty setting"),
+        ("arcface:{[]}", "m is a number, got '{[]}'"),
         ("arcface:,,0.3", "has an empty setting"),
         ("arcface:s=64,0.3", "settings by place come first"),
         ("ArcFace(m=0.1..0.2)", "m is a number, got '0.1..0.2'"),
@@ -128,6 +132,22 @@ def test_defaults_are_the_papers() -> None:
     for name, settings in expected.items():
         loss = create_loss(name)
         assert {key: getattr(loss, key) for key in settings} == settings, name
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("arcface", "s"),
+        ("adaface", "h"),
+        ("magface", "u_a"),
+        ("uniface", "lambda_"),
+        ("sphereface2", "lw"),
+        ("mv_softmax", "t"),
+    ],
+)
+def test_nothing_is_infinite(name: str, setting: str) -> None:
+    with pytest.raises(ValueError, match="got"):
+        LOSSES[name](**{setting: math.inf})
 
 
 def test_state_is_what_is_declared() -> None:

@@ -19,6 +19,12 @@ def test_the_margin_rises_by_step_and_only_in_training(batch) -> None:  # type: 
         torch.testing.assert_close(loss(*batch), ArcFace(0.4 * min(1, step / 4), 16)(*batch), rtol=1e-6, atol=1e-6)
 
 
+def test_logits_rise_too(batch) -> None:  # type: ignore[no-untyped-def]
+    loss = MarginRamp(ArcFace(0.4, 16), steps=2)
+    for share in (0, 0.5, 1, 1):
+        torch.testing.assert_close(loss.logits(*batch), ArcFace(0.4 * share, 16).logits(*batch), rtol=1e-6, atol=1e-6)
+
+
 def test_the_run_s_warm_up_works_on_top(batch) -> None:  # type: ignore[no-untyped-def]
     loss = MarginRamp(ArcFace(0.4, 16), steps=1)
     loss(*batch)

@@ -155,6 +155,56 @@ def test_a_loss_that_cannot_be_called_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+class Vector(ArcFace):
+    """A loss that gives one value a row."""
+
+    def forward(self, cosines: torch.Tensor, labels: torch.Tensor, norms: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(cosines, labels, norms).repeat(len(cosines))
+
+
+class Deaf(ArcFace):
+    """A loss that computes from its margin when it is made."""
+
+    def __init__(self, m: float) -> None:
+        super().__init__(m)
+        self.paid = m
+
+    def target(self, cosine: torch.Tensor) -> torch.Tensor:
+        return cosine - self.paid
+
+
+def test_losses_that_would_not_do_what_they_say_are_refused(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(AutofrError, match="gives no scalar"):
+        autofr.search(SearchSpace(loss=Choice(Vector(0.2), ArcFace(0.2))), tiny_faces, run_dir=tmp_path / "a", **tiny)
+    with pytest.raises(AutofrError, match="Deaf does not heed a change of its attribute 'm'"):
+        autofr.search(SearchSpace(loss=Range(Deaf, m=(0.1, 0.4))), tiny_faces, run_dir=tmp_path / "b", **tiny)
+
+
+def test_other_bounds_and_older_policies_are_not_resumed(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(high: float, resume: bool) -> None:
+        space = SearchSpace(loss=Range(ArcFace, m=(0.0, high)))
+        autofr.search(space, tiny_faces, run_dir=tmp_path / "run", resume=resume, **{**tiny, "epochs": 1})
+
+    search(0.5, resume=False)
+    with pytest.raises(AutofrError, match=r"space\.ranges\.loss was"):
+        search(0.50001, resume=True)
+    monkeypatch.setattr("autofr.search.config.POLICIES", 99)
+    with pytest.raises(AutofrError, match="policies was 2, is 99"):
+        search(0.5, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"population": 2.5}, "a whole number, got 2.5"), ({"policy": None}, "named by a string")]
+)
+def test_arguments_of_the_wrong_type_are_told(settings: dict[str, Any], told: str, tiny_faces: Faces) -> None:
+    with pytest.raises(AutofrError, match=told):
+        autofr.search(SearchSpace(loss=Choice(ArcFace(0.1))), tiny_faces, **settings)
+
+
 def test_training_takes_a_description(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.train("adaface:m=0.3,h=0.5", tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert result.best == {"loss": "AdaFace(m=0.3, h=0.5)"}

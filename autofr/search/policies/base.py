@@ -46,8 +46,8 @@ class CategoricalPolicy:
         space: what may be chosen.
         seed: seed of the draws.
         replacement: ``False`` gives the members of a generation different options, as far as there are enough: with
-            the same option they would train to the same bits. With more members than options, every option is
-            drawn equally often, and the rest without replacement.
+            the same option they train alike, to the bit if nothing in loss or network is drawn. With more members than
+            options, every option is drawn equally often, and the rest without replacement.
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, replacement: bool = True) -> None:
@@ -81,7 +81,7 @@ class CategoricalPolicy:
 
 
 def whole(name: str, value: int) -> int:
-    """``value``, a number of generations.
+    """``value``, a count.
 
     Raises:
         ValueError: it is no whole number, or below 0.
@@ -96,9 +96,10 @@ def least(floor: float, k: int) -> float:
     return min(max(floor, 1e-12), 0.5 / k)
 
 
-def tells_nothing(rewards: Sequence[float | None]) -> bool:
-    """Whether a generation has no finite reward: there is nothing to learn from it."""
-    return not any(r is not None and np.isfinite(r) for r in rewards)
+def finite(rewards: Sequence[float | None]) -> Floats:
+    """The rewards that are there and finite. A generation with none has nothing to learn from."""
+    values = np.asarray(rewards, dtype=np.float64)
+    return values[np.isfinite(values)]
 
 
 def check_told(space: SearchSpace, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
@@ -121,10 +122,9 @@ def worst_for_nan(rewards: Sequence[float | None]) -> Floats:
 
     It lies below the worst finite one by the spread of the finite rewards, or by 1 (the range of an FNMR) if they have
     none, so that a diverged member is told from a poor one also when a single member survived. With nothing finite,
-    zeros (see :func:`tells_nothing`).
+    zeros.
     """
-    values = np.asarray(rewards, dtype=np.float64)
-    finite = np.isfinite(values)
-    if not finite.any():
+    values, known = np.asarray(rewards, dtype=np.float64), finite(rewards)
+    if not len(known):
         return np.zeros_like(values)
-    return np.where(finite, values, values[finite].min() - (np.ptp(values[finite]) or 1.0))
+    return np.where(np.isfinite(values), values, known.min() - (np.ptp(known) or 1.0))

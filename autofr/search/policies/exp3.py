@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autofr.search.policies.base import CategoricalPolicy, Floats, tells_nothing, whole, worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, Floats, whole, worst_for_nan
 from autofr.spaces import Assignment, SearchSpace
 
 
@@ -45,7 +45,7 @@ class Exp3(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or tells_nothing(rewards):
+        if self.told <= self.warmup or not len(rewards):
             return
         values = worst_for_nan(rewards)
         scaled = (values - values.min()) / (np.ptp(values) or 1)

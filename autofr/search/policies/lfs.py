@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autofr.dimensions import Value
-from autofr.search.policies.base import CategoricalPolicy, Floats, least, tells_nothing, whole, worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, Floats, finite, least, whole, worst_for_nan
 from autofr.search.policies.without_replacement import set_weights
 from autofr.spaces import Assignment, SearchSpace
 
@@ -98,20 +98,20 @@ class LFS(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or tells_nothing(rewards):
+        if self.told <= self.warmup or not len(finite(rewards)):
             return
-        advantages = self._advantages(worst_for_nan(rewards))
+        advantages = self._advantages(worst_for_nan(rewards), finite(rewards))
         self.steps += 1
         for name in self.space:
             self._ascend(name, self._gradient(name, [a[name] for a in assignments], advantages))
 
-    def _advantages(self, rewards: Floats) -> Floats:
-        mean, spread = float(rewards.mean()), float(np.ptp(rewards))
-        against = self.past if self.baseline == "moving" and self.past else [mean, spread]
-        self.past = [
-            0.7 * old + 0.3 * new for old, new in zip(self.past or [mean, spread], [mean, spread], strict=True)
-        ]
-        return 2 * (rewards - against[0]) / (against[1] + 1e-6)
+    def _advantages(self, rewards: Floats, known: Floats) -> Floats:
+        """``rewards`` against the baseline, whose moving averages are of the ``known`` ones alone."""
+        now = [float(rewards.mean()), float(np.ptp(rewards))]
+        mean, spread = self.past if self.baseline == "moving" and self.past else now
+        latest = [float(known.mean()), float(np.ptp(known))]
+        self.past = [0.7 * old + 0.3 * new for old, new in zip(self.past or latest, latest, strict=True)]
+        return 2 * (rewards - mean) / (spread + 1e-6)
 
     def _gradient(self, name: str, drawn: Sequence[Value], advantages: Floats) -> Floats:
         """The gradient by θ of the expected advantage, estimated."""

@@ -60,8 +60,8 @@ class LFSGaussian(LFS):
                 "policy 'lfs_gaussian' searches a parameter between bounds, and this space has only options; "
                 "use lfs, or write loss=Range(ArcFace, m=(0.05, 0.5))"
             )
-        if not 0 < sigma <= 10:
-            raise ValueError(f"sigma is a share of the range above 0, got {sigma}")
+        if not 0.01 <= sigma <= 10:
+            raise ValueError(f"sigma is a share of the range, 0.01 to 10, got {sigma}")
         self.sigma = sigma
         super().__init__(space, seed, lr, betas, floor, temperature, baseline, replacement, warmup)
 

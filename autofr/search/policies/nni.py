@@ -9,7 +9,7 @@ from typing import Any
 from nni.tuner import Tuner
 
 from autofr.search.policies import create_policy
-from autofr.search.policies.base import Policy
+from autofr.search.policies.base import Policy, whole
 from autofr.search.policies.nni_space import space_from_nni
 from autofr.spaces import Assignment, SearchSpace
 
@@ -42,7 +42,7 @@ class LFSTuner(Tuner):  # type: ignore[misc]
         super().__init__()
         if optimize_mode not in ("maximize", "minimize"):
             raise ValueError(f"optimize_mode is maximize or minimize, got {optimize_mode!r}")
-        if population < 2:
+        if whole("population", population) < 2:
             raise ValueError(f"a population needs 2 trials or more to compare, got {population}")
         self.population, self.sign = population, 1.0 if optimize_mode == "maximize" else -1.0
         self.name, self.seed = policy, seed
@@ -74,8 +74,11 @@ class LFSTuner(Tuner):  # type: ignore[misc]
 
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """Called by NNI with a trial's final result: a number, or an object with one as ``default``."""
-        result = value.get("default", math.nan) if isinstance(value, dict) else value
-        self._finished(parameter_id, self.sign * float(result))
+        try:
+            reward = self.sign * float(value["default"] if isinstance(value, dict) else value)
+        except (KeyError, TypeError, ValueError):  # not a number: as if there were no result
+            reward = math.nan
+        self._finished(parameter_id, reward)
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """Called by NNI when a trial's process has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from autofr.dimensions import Choice
 from autofr.exceptions import AutofrError, unknown
-from autofr.search.policies.base import Floats, check_told, tells_nothing, whole, worst_for_nan
+from autofr.search.policies.base import Floats, check_told, finite, whole, worst_for_nan
 from autofr.spaces import Assignment, SearchSpace
 
 if TYPE_CHECKING:
@@ -57,17 +58,20 @@ class OptunaPolicy:
         self._begin()
 
     def _rehearse(self) -> None:
-        """Some samplers look at their settings, and for a package that they need, only when they are asked again."""
+        """Some samplers look at their settings, and for a package that they need, only after their first trials."""
         warmup, self.warmup = self.warmup, 0
+        startup = self.settings.get("n_startup_trials", 10)
+        trials = min(startup, 200) if isinstance(startup, int) else 10
         try:
             self._begin()
-            for _ in range(2):
-                self.tell(self.ask(2), [0.0, 1.0])
-            self.ask(1)
+            for _ in range(trials // 4 + 2):
+                self.tell(self.ask(4), [0.0, 0.5, 1.0, 0.2])
         except ImportError as error:
             raise AutofrError(f"Optuna's {self.sampler} needs a package: pip install {error.name}") from error
-        except (TypeError, ValueError) as error:
-            raise AutofrError(f"Optuna's {self.sampler}: {error}") from error
+        except AutofrError:
+            raise
+        except Exception as error:  # a sampler's own checks, whatever they raise
+            raise AutofrError(f"Optuna's {self.sampler}: {type(error).__name__}: {error}") from error
         self.warmup = warmup
 
     def _begin(self) -> None:
@@ -118,12 +122,12 @@ class OptunaPolicy:
     def ask(self, n: int) -> list[Assignment]:
         from optuna.trial import TrialState
 
-        self.events.append({"ask": n})
         for trial, _ in self.pending:  # asked for and never told
             self.study.tell(trial, state=TrialState.FAIL)
         distributions = self._distributions()
         trials = _quietly(lambda: [self.study.ask(distributions) for _ in range(n)])
         self.pending = [(trial, {name: trial.params[name] for name in self.space}) for trial in trials]
+        self.events.append({"ask": n, "drew": zlib.crc32(repr([a for _, a in self.pending]).encode())})
         for name, dimension in self.space.dimensions.items():
             self.weights[name] *= FADE
             for _, assignment in self.pending:
@@ -140,7 +144,7 @@ class OptunaPolicy:
         self.events.append({"tell": told, "rewards": known})
         self.told += 1
         values = worst_for_nan(known)
-        learned = self.told > self.warmup and not tells_nothing(known)
+        learned = self.told > self.warmup and len(finite(known)) > 0
         for assignment, value in zip(assignments, values - values.mean(), strict=True):
             trial = self._asked(assignment)
             if trial is not None and learned:
@@ -168,6 +172,11 @@ class OptunaPolicy:
         for event in state["events"]:
             if "ask" in event:
                 self.ask(event["ask"])
+                if self.events[-1] != event:
+                    raise AutofrError(
+                        f"Optuna's {self.sampler} draws otherwise than when the run was made (by another version of "
+                        "Optuna?): the run cannot be resumed"
+                    )
             else:
                 asked = [assignment for _, assignment in self.pending]
                 self.tell(asked if event["tell"] is None else event["tell"], event["rewards"])

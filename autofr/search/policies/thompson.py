@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from autofr.search.policies.base import CategoricalPolicy, Floats, least, tells_nothing, whole, worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, Floats, finite, least, whole
 from autofr.spaces import Assignment, SearchSpace
+
+DIVERGED = -3.0
+"""What a diverged member counts as, in deviations of the others' rewards: its own distance would drown all others."""
 
 
 class Thompson(CategoricalPolicy):
@@ -61,14 +64,16 @@ class Thompson(CategoricalPolicy):
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         super().tell(assignments, rewards)
         self.told += 1
-        if self.told <= self.warmup or tells_nothing(rewards):
+        known = finite(rewards)
+        if self.told <= self.warmup or not len(known):
             return
-        values = worst_for_nan(rewards)
-        spread = float(values.std())
-        if spread == 0:
+        spread = float(known.std())
+        if spread == 0 and len(known) == len(rewards):
             return
-        self.deviation = spread if self.deviation == 0 else 0.7 * self.deviation + 0.3 * spread
-        values = (values - values.mean()) / self.deviation
+        if spread > 0:
+            self.deviation = spread if self.deviation == 0 else 0.7 * self.deviation + 0.3 * spread
+        worth = (np.asarray(rewards, dtype=np.float64) - known.mean()) / (self.deviation or 1.0)
+        values = np.where(np.isfinite(worth), worth, DIVERGED)
         for name, dimension in self.space.dimensions.items():
             drawn = np.array([dimension.index(assignment[name]) for assignment in assignments])
             if len(set(drawn.tolist())) == 1:  # one option alone: nothing it could be compared with

@@ -1,13 +1,14 @@
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autofr import AutofrError, Choice, Range, SearchSpace, load_space
 from autofr.losses import ArcFace
-from autofr.search.policies import POLICIES, Fixed, Policy, Random, create_policy
+from autofr.search.policies import LFS, POLICIES, Exp3, Fixed, OptunaPolicy, Policy, Random, Thompson, create_policy
 from autofr.search.policies.base import worst_for_nan
 from autofr.testing import PolicyContract, RangePolicyContract
 
@@ -62,6 +63,7 @@ def test_a_policy_with_settings() -> None:
 
 
 def test_commas_within_brackets_part_nothing() -> None:
+    assert create_policy("lfs:betas=[0.9,0.99],lr=0.1", MARGINS, 0).betas == [0.9, 0.99]
     policy = create_policy("lfs:betas=(0.9, 0.99),lr=0.1", MARGINS, 0)
     assert (policy.betas, policy.lr) == ((0.9, 0.99), 0.1)
 
@@ -69,6 +71,22 @@ def test_commas_within_brackets_part_nothing() -> None:
 @pytest.mark.parametrize("name", sorted(set(POLICIES) - {"fixed", "lfs_gaussian"}))
 def test_every_policy_is_made_by_name(name: str) -> None:
     assert len(create_policy(name, MARGINS, 0).ask(4)) == 4
+
+
+@pytest.mark.parametrize("make", [LFS, Exp3, Thompson, OptunaPolicy])
+def test_a_warm_up_is_a_count(make: Any) -> None:
+    with pytest.raises(ValueError, match="warmup is a whole number, 0 or more, got -1"):
+        make(MARGINS, warmup=-1)
+
+
+@pytest.mark.parametrize("make", [LFS, Thompson])
+def test_without_a_floor_no_probability_is_0_all_the_same(make: Any) -> None:
+    """Else four of nine could not be drawn without replacement."""
+    policy = make(MARGINS, floor=0.0, replacement=False, warmup=0)
+    for _ in range(1500):
+        policy.tell([{"loss": k} for k in range(9)], [-abs(k - 4) for k in range(9)])
+    assert policy.alpha()["loss"].min() > 0
+    assert len({a["loss"] for a in policy.ask(4)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -81,7 +99,7 @@ def test_every_policy_is_made_by_name(name: str) -> None:
         ("exp3:warmup=1.5", "warmup is a whole number, got 1.5"),
         ("lfs:lr=1e400", "lr is a number, got inf"),
         ("random:replacement=no", "replacement is True or False, got 'no'"),
-        ("optuna:TPESampler,n_startup_trials=many", "Optuna's TPESampler: '<' not supported"),
+        ("optuna:TPESampler,n_startup_trials=many", "Optuna's TPESampler: TypeError: "),
         ("lsf", "unknown policy 'lsf'; did you mean lfs"),
         ("lfs:rate=1", "policy 'lfs' has no setting 'rate'; it takes lr, betas, floor"),
         ("lfs:seed=1", "policy 'lfs' has no setting 'seed'"),
@@ -93,6 +111,10 @@ def test_every_policy_is_made_by_name(name: str) -> None:
         ("thompson:memory=0", "memory is above 0"),
         ("optuna:TPESample", "unknown Optuna sampler 'TPESample'; did you mean TPESampler"),
         ("optuna:TPESampler,n_startups=3", "Optuna's TPESampler: "),
+        ("optuna:TPESampler,gamma=0.5", "Optuna's TPESampler: TypeError: "),
+        ("optuna:GridSampler,search_space=3", "Optuna's GridSampler: AttributeError: "),
+        ("lfs:lr=" + "9" * 400, "lr is a number, got 9"),
+        ("lfs:warmup=2.5", "warmup is a whole number, got 2.5"),
         ("optuna:PartialFixedSampler", "takes no seed, so a search with it could not be resumed"),
     ],
 )

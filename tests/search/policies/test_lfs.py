@@ -131,6 +131,13 @@ def test_a_moving_baseline_remembers() -> None:
         assert bool(policy.alpha()["loss"][8] > before + 1e-6) is learned
 
 
+def test_a_diverged_member_is_not_in_the_moving_average() -> None:
+    policy = LFS(MARGINS, warmup=0, baseline="moving")
+    policy.tell([{"loss": 0}, {"loss": 1}], [-0.50, -0.51])
+    policy.tell([{"loss": 2}, {"loss": 3}, {"loss": 4}], [-0.50, -0.51, None])
+    assert policy.past == pytest.approx([-0.505, 0.01])
+
+
 def test_it_keeps_its_floor_under_the_hardest_pressure() -> None:
     policy = LFS(MARGINS, floor=0.03)
     for _ in range(500):

@@ -77,6 +77,12 @@ def test_the_score_is_the_density_s_slope(mean: float, x: float) -> None:
     assert policy.score("loss", x) == pytest.approx(slope, rel=1e-4, abs=1e-6)
 
 
+def test_a_deviation_out_of_range_is_refused() -> None:
+    for sigma in (0.0, 1e-200, 11.0):
+        with pytest.raises(ValueError, match="share of the range"):
+            LFSGaussian(SPACE, sigma=sigma)
+
+
 def test_options_beside_a_range_are_learned_too() -> None:
     space = SearchSpace(loss=Range(LFSSoftmax, a=(-100, 0)), backbone=Choice("ir_mini", "ir18", "ir34"))
     policy = LFSGaussian(space, lr=0.1, warmup=0)

@@ -52,11 +52,24 @@ def test_a_generation_is_told_when_all_have_reported_in_any_order() -> None:
     made.trial_end(99, True)  # not ours
 
 
+@pytest.mark.parametrize("result", [None, "much", [1], {"loss": 0.3}, {"default": None}])
+def test_a_result_that_is_no_number_is_missing(result: object) -> None:
+    made = tuner(population=2)
+    told = []
+    made.policy.tell = lambda a, r: told.append(r)  # type: ignore[union-attr]
+    made.receive_trial_result(0, made.generate_parameters(0), result)
+    made.receive_trial_result(1, made.generate_parameters(1), 0.5)
+    assert math.isnan(told[0][0])
+    assert told[0][1] == 0.5
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="maximize or minimize"):
         LFSTuner(optimize_mode="max")
     with pytest.raises(ValueError, match="2 trials or more"):
         LFSTuner(population=1)
+    with pytest.raises(ValueError, match="whole number"):
+        LFSTuner(population="4")
     with pytest.raises(AutofrError, match="'lr' is 'uniform'"):
         LFSTuner().update_search_space({"lr": {"_type": "uniform", "_value": [0, 1]}})
     with pytest.raises(AutofrError, match="unknown policy"):

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from autofr import Choice, SearchSpace, load_space
+from autofr import AutofrError, Choice, SearchSpace, load_space
 from autofr.dimensions import Range
 from autofr.losses import ArcFace
 from autofr.search.policies import OptunaPolicy, Policy, create_policy
@@ -66,6 +67,21 @@ def test_the_warm_up_is_told_as_failed_trials() -> None:
         policy.tell(asked, [-0.1, -0.2])
     states = [trial.state.name for trial in policy.study.trials]
     assert states == ["FAIL"] * 4 + ["COMPLETE"] * 2
+
+
+def test_a_generation_without_rewards_is_told_as_failed_trials() -> None:
+    policy = OptunaPolicy(MARGINS, warmup=0)
+    policy.tell(policy.ask(2), [None, float("nan")])
+    assert [trial.state.name for trial in policy.study.trials] == ["FAIL", "FAIL"]
+
+
+def test_its_state_is_short_and_a_sampler_that_draws_otherwise_is_refused() -> None:
+    policy = OptunaPolicy(MARGINS, seed=0, warmup=0)
+    for _ in range(10):
+        policy.tell(policy.ask(4), [-0.1, -0.2, -0.3, -0.4])
+    assert len(json.dumps(policy.state())) < 10 * 120
+    with pytest.raises(AutofrError, match="draws otherwise than when the run was made"):
+        OptunaPolicy(MARGINS, seed=1, warmup=0).load(policy.state())
 
 
 def test_a_tell_in_another_order_finds_its_trials() -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from autofr import SearchSpace, load_space
+from autofr import Choice, SearchSpace, load_space
+from autofr.losses import ArcFace
 from autofr.search.policies import Policy, Thompson
 from autofr.search.policies.thompson import probability_of_best
 from autofr.testing import PolicyContract, RangePolicyContract
@@ -70,3 +71,32 @@ def test_members_that_drew_the_same_count_once_and_alone_say_nothing() -> None:
     for _ in range(20):
         once.tell([{"loss": 4}] * 4, [-0.1] * 4)
     np.testing.assert_array_equal(once.alpha()["loss"], before)
+
+
+def test_a_dimension_in_which_all_drew_the_same_learns_nothing() -> None:
+    space = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.2, 0.3)), backbone=Choice("ir_mini", "ir18"))
+    policy = Thompson(space, warmup=0)
+    policy.tell([{"loss": 1, "backbone": 0}, {"loss": 1, "backbone": 1}], [-0.2, -0.4])
+    np.testing.assert_allclose(policy.alpha()["loss"], 1 / 3)
+    assert policy.alpha()["backbone"][0] > 0.5
+
+
+def test_a_diverged_member_does_not_drown_the_others() -> None:
+    """Rewards differ by thousandths; one generation has a single survivor, one has two that drew the same."""
+    rng = np.random.default_rng(0)
+    policy = Thompson(MARGINS, 0, warmup=0)
+    for generation in range(24):
+        drawn = policy.ask(4)
+        rewards = [-0.5 - 0.002 * abs(a["loss"] - 6) + rng.normal(0, 0.001) for a in drawn]
+        if generation == 4:
+            rewards[1:] = [float("nan")] * 3
+        policy.tell(drawn, rewards)
+        assert policy.deviation < 0.02
+    assert abs(int(policy.alpha()["loss"].argmax()) - 6) <= 1
+
+
+def test_an_option_that_always_diverges_is_left() -> None:
+    policy = Thompson(SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2))), warmup=0)
+    for _ in range(10):
+        policy.tell([{"loss": 0}, {"loss": 1}], [-0.5, None])
+    assert policy.alpha()["loss"][1] < 0.1
