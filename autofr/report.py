@@ -78,7 +78,8 @@ def print_search(result: SearchResult) -> None:
     chosen.add_column("α", justify="right")
     for (dimension, option), p in zip(result.options, result.alpha[-1], strict=True):
         options = result.config["space"]["options"][dimension]
-        best = result.best[dimension] == option and (len(options) == 1 or p > 1 / len(options) + 1e-9)
+        leads = options[result.leading[dimension]] == option
+        best = leads and (len(options) == 1 or p > 1 / len(options) + 1e-9)
         chosen.add_row(dimension, f"[bold]{escape(option)}  best[/]" if best else escape(option), f"{p:.3f}")
     if searched:
         console.print(chosen)

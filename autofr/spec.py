@@ -36,6 +36,8 @@ def build(
     Raises:
         AutofrError: no such name, a setting that the maker does not have, or a value that it refuses.
     """
+    if not isinstance(spec, str):
+        raise AutofrError(f"a {kind} is described by a string, such as {next(iter(known))}:..., got {spec!r}")
     name, maker, rest = _maker(kind, spec, known)
     parameters = inspect.signature(maker).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -72,6 +74,7 @@ def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple
             if called[1] in (name, getattr(maker, "__name__", None)):
                 return name, maker, called[2]
     name, _, rest = spec.partition(":")
+    name = name.strip()
     if name not in known:
         raise unknown(kind, called[1].lower() if called else name, known)
     return name, known[name], rest

@@ -20,8 +20,10 @@ class MarginRamp(MarginLoss):
 
     def __init__(self, loss: MarginLoss, steps: int) -> None:
         nn.Module.__init__(self)  # not MarginLoss's: s is the wrapped loss's
-        if not steps >= 1:
-            raise ValueError(f"MarginRamp's steps are 1 or more, got {steps}")
+        if not isinstance(loss, MarginLoss) or isinstance(loss, MarginRamp):
+            raise ValueError(f"MarginRamp wraps a margin loss that is not ramped yet, got {loss!r}")
+        if not (isinstance(steps, int) and steps >= 1):
+            raise ValueError(f"MarginRamp's steps are a whole number, 1 or more, got {steps}")
         self.loss, self.steps, self.sub_centres = loss, steps, loss.sub_centres
         self.ramp: float | Tensor = 1.0
         self.taken: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,9 +58,21 @@ class SearchResult:
 
     @property
     def best(self) -> dict[str, str]:
-        """The search's answer: for every dimension the option with the highest α (of equals, the first)."""
-        options, alpha = self.config["space"]["options"], self.records[-1].alpha
-        return {dim: names[int(np.argmax(alpha[dim]))] for dim, names in options.items()}
+        """The search's answer: for every dimension the option with the highest α (of equals, the first); of a range,
+        the middle of the interval with the highest."""
+        space, answer = self.config["space"], {}
+        for dim, k in self.leading.items():
+            answer[dim] = space["options"][dim][k]
+            if dim in space.get("ranges", {}):
+                (low, high), bins = space["ranges"][dim], len(space["options"][dim])
+                middle = low + (high - low) * (k + 0.5) / bins
+                answer[dim] = re.sub(r"=[^=,]*\.\.[^,)]*", f"={middle:.4g}", answer[dim], count=1)
+        return answer
+
+    @property
+    def leading(self) -> dict[str, int]:
+        """The place in α that is highest, for every dimension (of equals, the first)."""
+        return {dim: int(np.argmax(p)) for dim, p in self.records[-1].alpha.items()}
 
     @property
     def lineage(self) -> list[dict[str, Any]]:

@@ -171,9 +171,13 @@ def _run(
         display=display,
         seed=call["seed"],
     )
+    if call["population"] == 1:
+        display.say(f"loss {run.population.space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
     if run.journal.records:
         run.policy.load(run.journal.records[-1].policy)
-        display.say(f"resuming {run_dir} at generation {run.journal.next_generation + 1}")
+        finished = run.journal.next_generation >= timetable.generations
+        where = "has all its generations" if finished else f"goes on at generation {run.journal.next_generation + 1}"
+        display.say(f"resuming: {run_dir} {where}")
     try:
         search_loop(run)
         return _write_down(run, run_dir, training)

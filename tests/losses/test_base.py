@@ -59,6 +59,13 @@ def test_the_name_in_a_table_describes_the_loss(spec: str) -> None:
     assert str(create_loss(str(create_loss(spec)))) == str(create_loss(spec))
 
 
+def test_a_description_is_a_string() -> None:
+    for spec in (0.3, None, ArcFace(0.3)):
+        with pytest.raises(AutofrError, match="a loss is described by a string"):
+            create_loss(spec)  # type: ignore[arg-type]
+    assert str(create_loss(" arcface : m = 0.3 ")) == "ArcFace(m=0.3)"
+
+
 def test_a_loss_by_name_with_settings() -> None:
     assert str(create_loss("arcface:0.3")) == "ArcFace(m=0.3)"
     assert str(create_loss("arcface(m=0.3)")) == "ArcFace(m=0.3)"

@@ -42,6 +42,13 @@ def test_scale_and_centres_are_the_wrapped_loss_s() -> None:
     assert str(loss) == "MarginRamp(SubCentreArcFace(m=0.4, s=24, k=2), steps=5)"
 
 
-def test_no_steps_are_refused() -> None:
+@pytest.mark.parametrize("steps", [0, 2.5])
+def test_steps_are_a_whole_number(steps: int) -> None:
     with pytest.raises(ValueError, match="1 or more"):
-        MarginRamp(ArcFace(), steps=0)
+        MarginRamp(ArcFace(), steps=steps)
+
+
+@pytest.mark.parametrize("loss", ["arcface", MarginRamp(ArcFace(), 3)])
+def test_only_a_loss_is_wrapped_and_once(loss: MarginLoss) -> None:
+    with pytest.raises(ValueError, match="not ramped yet"):
+        MarginRamp(loss, steps=3)

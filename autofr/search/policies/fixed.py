@@ -22,5 +22,5 @@ class Fixed(CategoricalPolicy):
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
         several = [n for n, d in space.dimensions.items() if len(d) > 1 or isinstance(d, Range)]
         if several:
-            raise AutofrError(f"policy 'fixed' trains one option, but '{several[0]}' has several; use lfs or random")
+            raise AutofrError(f"policy 'fixed' trains one option, but '{several[0]}' has several; use thompson or lfs")
         super().__init__(space, seed)

@@ -59,8 +59,11 @@ class LFS(CategoricalPolicy):
         warmup: int = 2,
     ) -> None:
         super().__init__(space, seed, replacement)
-        if not (0 < lr < math.inf and 0 < temperature < math.inf and 0 <= floor < 1):
-            raise ValueError(f"lr and temperature are above 0, floor from 0 to 1, got {lr}, {temperature}, {floor}")
+        for name, value in (("lr", lr), ("temperature", temperature)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is above 0, got {value}")
+        if not 0 <= floor < 1:
+            raise ValueError(f"floor is from 0 to below 1, got {floor}")
         if not (isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= b < 1 for b in betas)):
             raise ValueError(f"betas are two numbers from 0 to below 1, got {betas!r}")
         if baseline not in BASELINES:

@@ -32,8 +32,8 @@ class OptunaPolicy:
     the network learns. A diverged member is told as worse than the worst; a generation that was asked for and never
     told, or falls into the warm-up, is a failed trial. An option is a categorical parameter, a range a float.
 
-    α is the share of each option in what was drawn lately (a generation's weight falls by a fifth with each that
-    follows), with the weight of one draw spread evenly.
+    α is the share of each option in what was drawn and told lately (a generation's weight falls by a fifth with each
+    that follows), with the weight of one draw spread evenly.
 
     State is the sequence of asks and tells; loading plays it to a fresh sampler of the same seed. So any sampler can be
     resumed exactly, and nothing is unpickled; with one that is slow (GP) a resume takes as long as its draws took.
@@ -128,10 +128,6 @@ class OptunaPolicy:
         trials = _quietly(lambda: [self.study.ask(distributions) for _ in range(n)])
         self.pending = [(trial, {name: trial.params[name] for name in self.space}) for trial in trials]
         self.events.append({"ask": n, "drew": zlib.crc32(repr([a for _, a in self.pending]).encode())})
-        for name, dimension in self.space.dimensions.items():
-            self.weights[name] *= FADE
-            for _, assignment in self.pending:
-                self.weights[name][dimension.index(assignment[name])] += 1
         return [dict(assignment) for _, assignment in self.pending]
 
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
@@ -145,6 +141,10 @@ class OptunaPolicy:
         self.told += 1
         values = worst_for_nan(known)
         learned = self.told > self.warmup and len(finite(known)) > 0
+        for name, dimension in self.space.dimensions.items() if learned else ():
+            self.weights[name] *= FADE
+            for assignment in assignments:
+                self.weights[name][dimension.index(assignment[name])] += 1
         for assignment, value in zip(assignments, values - values.mean(), strict=True):
             trial = self._asked(assignment)
             if trial is not None and learned:

@@ -45,8 +45,10 @@ class Thompson(CategoricalPolicy):
         warmup: int = 2,
     ) -> None:
         super().__init__(space, seed, replacement)
-        if not (0 < memory <= 1 and 0 <= floor < 1):
-            raise ValueError(f"memory is above 0 and up to 1, floor from 0 to 1, got {memory} and {floor}")
+        if not 0 < memory <= 1:
+            raise ValueError(f"memory is above 0 and up to 1, got {memory}")
+        if not 0 <= floor < 1:
+            raise ValueError(f"floor is from 0 to below 1, got {floor}")
         self.memory, self.floor, self.warmup = memory, floor, whole("warmup", warmup)
         self.told, self.deviation = 0, 0.0
         self.counts = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+import textwrap
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from autofr import AutofrError, Choice, Range, SearchSpace, load_space
 from autofr.losses import ArcFace
 from autofr.search.policies import LFS, POLICIES, Exp3, Fixed, OptunaPolicy, Policy, Random, Thompson, create_policy
-from autofr.search.policies.base import worst_for_nan
+from autofr.search.policies.base import CategoricalPolicy, finite, worst_for_nan
 from autofr.testing import PolicyContract, RangePolicyContract
 
 MARGINS = load_space("arcface_margins")
@@ -35,6 +37,21 @@ class TestFixed(PolicyContract):
 
     def space(self) -> SearchSpace:
         return SearchSpace(loss=Choice(ArcFace(0.3)))
+
+
+def the_example() -> Any:
+    """The policy that CONTRIBUTING.md shows."""
+    page = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+    code = textwrap.dedent(page.split("```python\n")[1].split("```")[0])
+    known = {"np": np, "CategoricalPolicy": CategoricalPolicy, "finite": finite, "worst_for_nan": worst_for_nan}
+    exec(code, known)
+    return known["Greedy"]
+
+
+class TestTheExampleOfThePage(PolicyContract):
+    def make(self, space: SearchSpace, seed: int) -> Policy:
+        made: Policy = the_example()(space, seed)
+        return made
 
 
 def test_without_replacement_members_differ() -> None:
@@ -103,7 +120,7 @@ def test_without_a_floor_no_probability_is_0_all_the_same(make: Any) -> None:
         ("lsf", "unknown policy 'lsf'; did you mean lfs"),
         ("lfs:rate=1", "policy 'lfs' has no setting 'rate'; it takes lr, betas, floor"),
         ("lfs:seed=1", "policy 'lfs' has no setting 'seed'"),
-        ("lfs:lr=-1", "policy 'lfs:lr=-1': lr and temperature are above 0"),
+        ("lfs:lr=-1", "policy 'lfs:lr=-1': lr is above 0, got -1"),
         ("lfs:baseline=best", "baseline is mean or moving, got 'best'"),
         ("fixed", "policy 'fixed' trains one option, but 'loss' has several"),
         ("lfs_gaussian", "searches a parameter between bounds, and this space has only options"),

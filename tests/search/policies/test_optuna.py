@@ -93,14 +93,18 @@ def test_a_tell_in_another_order_finds_its_trials() -> None:
     assert values[asked[0]["loss"]] <= values[asked[2]["loss"]]
 
 
-def test_alpha_forgets_old_draws() -> None:
-    policy = OptunaPolicy(MARGINS, sampler="RandomSampler")
-    drawn = policy.ask(1)[0]["loss"]
-    first = policy.alpha()["loss"][drawn]
-    assert first == pytest.approx((1 + 1 / 9) / 2)
-    others = [policy.ask(1)[0]["loss"] for _ in range(3)]
-    weights = 1 / 9 + 0.8**3 * (drawn == np.arange(9))
-    for age, option in enumerate(reversed(others)):
+def test_alpha_is_of_what_was_learned_from_and_forgets() -> None:
+    policy = OptunaPolicy(MARGINS, sampler="RandomSampler", warmup=1)
+    policy.tell(policy.ask(2), [-0.1, -0.2])
+    np.testing.assert_allclose(policy.alpha()["loss"], 1 / 9)  # the warm-up, though told
+    drawn = []
+    for _ in range(4):
+        asked = policy.ask(1)
+        drawn.append(asked[0]["loss"])
+        policy.tell(asked, [-0.1])
+    policy.ask(3)  # and what is not told
+    weights = np.full(9, 1 / 9)
+    for age, option in enumerate(reversed(drawn)):
         weights[option] += 0.8**age
     np.testing.assert_allclose(policy.alpha()["loss"], weights / weights.sum())
 

@@ -102,7 +102,7 @@ def test_bad_settings_and_two_objectives_are_refused() -> None:
         LFSSampler(population=1)
     with pytest.raises(ValueError, match="no setting 'replacement'"):
         LFSSampler(replacement=False)
-    with pytest.raises(ValueError, match="lr and temperature"):
+    with pytest.raises(ValueError, match="lr is above 0"):
         LFSSampler(lr=0)
     study = optuna.create_study(sampler=LFSSampler(seed=0), directions=["minimize", "minimize"])
     with pytest.raises(ValueError, match="one objective, the study has 2"):
