@@ -9,7 +9,9 @@ from autofr.backbones import IR_FAMILY, create_backbone
 @pytest.mark.parametrize("size", [64, 112])
 def test_gives_an_embedding(name: str, size: int) -> None:
     if name in ("ir34", "ir50", "ir100"):
-        name += "-w0.125"  # the depth is what differs; full width takes seconds
+        name += (
+            "-w0.25"  # the depth is what differs; full width takes seconds, and an eighth crashes torch on some CPUs
+        )
     net = create_backbone(name, size, 32)
     out = net(torch.randn(2, 3, size, size))
     assert out.shape == (2, 32)
