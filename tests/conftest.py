@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from autofr.data import Faces, synthetic_faces
 
@@ -73,3 +75,25 @@ def tiny() -> dict[str, Any]:
         "tracking": False,
         "progress": False,
     }
+
+
+def _journal(run_dir: Path) -> list[dict[str, Any]]:
+    lines = (run_dir / "journal.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="session")
+def comparable() -> Callable[[Path], list[dict[str, Any]]]:
+    """The journal of a run without what may differ: wall time."""
+    return _journal
+
+
+@pytest.fixture(scope="session")
+def same_outcome() -> Callable[[Path, Path], bool]:
+    """Whether two runs have the same journal and the same final weights, bit for bit."""
+
+    def same(a: Path, b: Path) -> bool:
+        one, two = (load_file(d / "model" / "model.safetensors") for d in (a, b))
+        return _journal(a) == _journal(b) and all(torch.equal(one[name], two[name]) for name in one)
+
+    return same

@@ -9,16 +9,16 @@ from autofr.losses import LOSSES, ArcFace, CombinedMargin, CosFace, ElasticFace,
 from autofr.testing import LossContract
 
 
-class NoMargin(LossContract):
-    """All of the contract but what is about a margin."""
-
-    def test_the_loss_grows_with_the_margin_in_force(self) -> None:
-        pytest.skip("there is none")
-
-
-class TestNormSoftmax(NoMargin):
+class TestNormSoftmax(LossContract):
     def make(self, s: float) -> MarginLoss:
         return NormSoftmax(s)
+
+    def test_the_loss_grows_with_the_margin_in_force(self) -> None:
+        """There is none: the ramp changes nothing."""
+        loss, batch = self.make(16.0), self._batch()
+        full = loss(*batch)
+        loss.ramp = 0.0
+        assert torch.equal(loss(*batch), full)
 
 
 def test_norm_softmax_equals_the_formula(batch, softmax_cost) -> None:  # type: ignore[no-untyped-def]
