@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -36,13 +37,18 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         OSError: it is missing, truncated, no image, or claims more than ``MAX_PIXELS``; the message names it.
     """
+    return decode_image(path, str(path))
+
+
+def decode_image(source: Path | BinaryIO, name: str) -> Image.Image:
+    """As :func:`open_image`, from a path or an open file; ``name`` is what errors call it."""
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 raise OSError(f"claims {image.size[0]}x{image.size[1]} pixels")
             return ImageOps.exif_transpose(image).convert("RGB")  # as the camera was held
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise OSError(f"{path}: {error}") from error
+        raise OSError(f"{name}: {error}") from error
 
 
 def read_image(

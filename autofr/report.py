@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,43 +92,6 @@ def print_search(result: SearchResult) -> None:
     console.print(f"see it in MLflow: {command_name()} ui {result.run_dir}", markup=False, soft_wrap=True)
 
 
-def print_evaluation(report: dict[str, Any]) -> None:
-    """The errors of one model: a row as it is, a row with rendered masks."""
-    console = Console(highlight=False)
-    for note in report["notes"]:
-        console.print(note, markup=False, soft_wrap=True)
-    table = Table(title="with flip averaging" if report["flip"] else "without flip averaging", title_justify="left")
-    pairs: dict[str, str] = {}
-    table.add_column("")
-    with_accuracy = "accuracy" in report["standard"]
-    if with_accuracy:
-        table.add_column("accuracy", justify="right")
-    for fmr in report["standard"]["fnmr"]:
-        table.add_column(f"FNMR@FMR={fmr:.0e}".replace("e-0", "e-"), justify="right")
-    for name in ("standard", "masked"):
-        scores = report[name]
-        if scores is None:
-            console.print("no landmarks: nothing was masked; name them with --landmarks")
-            continue
-        row = [name]
-        if with_accuracy:
-            row.append(f"{scores['accuracy']:.4f} ± {scores['accuracy_std']:.4f}")
-        row += [_share(value) for value in scores["fnmr"].values()]
-        table.add_row(*row)
-        pairs[name] = f"{scores['genuine']} genuine and {scores['impostor']} impostor"
-    console.print(table)
-    told = "; ".join(f"{name}: {count}" for name, count in pairs.items()) if len(set(pairs.values())) > 1 else ""
-    console.print(f"pairs: {told or next(iter(pairs.values()))}")
-    impostors = report["standard"]["impostor"]
-    for fmr in (f for f, v in report["standard"]["fnmr"].items() if math.isnan(v)):
-        console.print(f"FMR {fmr:g} needs {math.ceil(1 / fmr)} impostor pairs, there are {impostors}: not measurable")
-    if report["unmasked"]:
-        console.print(
-            f"{report['unmasked']} of {report['images']} images cannot be masked (no landmarks, "
-            "or turned away) and stay bare in 'masked'"
-        )
-
-
 def print_spaces() -> None:
     """One line a space: name, the first line of its docstring, and where it comes from."""
     console = Console(highlight=False)
@@ -138,7 +100,7 @@ def print_spaces() -> None:
 
 
 def _share(value: float | None) -> str:
-    return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"
+    return "n/a" if value is None else f"{value:.4f}"
 
 
 def print_landmarks(found: Found) -> None:

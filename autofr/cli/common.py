@@ -19,9 +19,11 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {k: v for k, v in vars(arguments).items() if k != "run"}
 
 
-def add_landmarks(p: Any) -> None:
-    """Where landmarks are, and what."""
-    p.add_argument("--landmarks", metavar="NPZ", help="landmarks of each image (default: DIR_landmarks.npz beside DIR)")
+def add_landmarks(p: Any, more: str = "") -> None:
+    """Where landmarks are, and what; ``more`` is added to the help."""
+    p.add_argument(
+        "--landmarks", metavar="NPZ", help=f"landmarks of each image (default: DIR_landmarks.npz beside DIR){more}"
+    )
     p.add_argument(
         "--landmark-scheme",
         metavar="NAME",

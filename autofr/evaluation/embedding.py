@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,10 @@ from torch.nn import functional as F
 from autofr.data.faces import Faces
 from autofr.data.loader import normalise
 from autofr.masks import RandomFaceMask
+from autofr.masks.geometry import AWAY
+from autofr.masks.parameters import COVERAGE, MATERIAL
+from autofr.masks.parameters import VERSION as MASKS_VERSION
+from autofr.models import Model, embed_all
 from autofr.seeding import seeded
 
 BATCH = 256
@@ -78,29 +84,56 @@ def _every_face() -> RandomFaceMask:
         return RandomFaceMask(p=1.0)
 
 
-def embed_faces(
-    backbone: nn.Module, faces: Faces, seed: int, flip: bool, progress: Callable[[int], None]
+def embed_set(
+    model: Model, faces: Faces, flip: bool, mask_seed: int | None, progress: Callable[[int], None]
 ) -> tuple[Tensor, Tensor | None]:
     """Embeddings of a whole set as it is and masked, read bit by bit: memory holds embeddings, not images.
 
     Args:
-        backbone: as for :func:`embed`.
-        faces: the set; without landmarks nothing is masked.
-        seed: decides the masks.
-        flip: as for :func:`embed`.
+        model: the model.
+        faces: the set.
+        flip: add each mirrored image's embedding.
+        mask_seed: decides the masks; ``None``: none are rendered.
         progress: called with the number of images done since the last call.
 
     Returns:
-        (N, D) float32 on the CPU for the plain images; the same for the masked ones, or ``None``.
+        (N, D) float32 for the plain images, not normalised; the same for the masked ones, or ``None``.
     """
     plain: list[Tensor] = []
     masked: list[Tensor] = []
     for first in range(0, len(faces), BATCH):
         wanted = torch.arange(first, min(first + BATCH, len(faces)))
         pixels = faces.read(wanted)
-        plain.append(embed(backbone, pixels, flip).cpu())
-        if faces.anchors is not None:
-            masks = masked_copies(faces.anchors[wanted], pixels, seed, first)
-            masked.append(embed(backbone, masks, flip).cpu())
+        plain.append(embed_all(model, pixels, flip))
+        if mask_seed is not None and faces.anchors is not None:
+            masks = masked_copies(faces.anchors[wanted], pixels, mask_seed, first)
+            masked.append(embed_all(model, masks, flip))
         progress(len(wanted))
     return torch.cat(plain), torch.cat(masked) if masked else None
+
+
+def masked_faces(faces: Faces, places: Sequence[int], seed: int) -> dict[int, Tensor]:
+    """The same masked copies as :func:`embed_set` makes, of some images: (3, S, S) uint8 by place."""
+    found: dict[int, Tensor] = {}
+    for start in sorted({place // BATCH * BATCH for place in places}):
+        wanted = torch.arange(start, min(start + BATCH, len(faces)))
+        if faces.anchors is not None:
+            copies = masked_copies(faces.anchors[wanted], faces.read(wanted), seed, start)
+            found |= {place: copies[place - start] for place in places if place // BATCH * BATCH == start}
+    return found
+
+
+def mask_parameters(faces: Faces, seed: int, on: str, hung: str) -> dict[str, Any]:
+    """What decides the rendered masks, for a report: two models with the same have met the same masks."""
+    places = faces.placement()
+    return {
+        "on": on,
+        "seed": seed,
+        "version": MASKS_VERSION,
+        "pixels": faces.image_size,
+        "landmarks": hung,
+        "anchors": "" if faces.anchors is None else hashlib.sha256(faces.anchors.numpy().tobytes()).hexdigest()[:16],
+        "coverage": dict(COVERAGE),
+        "material": dict(MATERIAL),
+        "bare": 0 if places is None else int((places <= AWAY).sum()),
+    }

@@ -1,98 +1,289 @@
-"""`autofr.evaluate`: a trained network on a test set."""
+"""`autofr.evaluate`: a model, or its embeddings, on a benchmark."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from autofr.data import Faces, load_folder, scan_folder
+from autofr.data import Faces, scan_folder
+from autofr.detection.align import SIZE, TEMPLATE
 from autofr.device import pick_device
-from autofr.embedder import load_embedder
-from autofr.evaluation.embedding import embed_faces
-from autofr.evaluation.errors import all_pairs_fnmr, fnmr_at_fmr
-from autofr.evaluation.protocols.pairs import Pairs, fold_accuracies, read_pairs
+from autofr.evaluation.bootstrap import intervals
+from autofr.evaluation.embedding import embed_set, mask_parameters
+from autofr.evaluation.errors import measure
+from autofr.evaluation.protocols import Embedded, Protocol, Row, create_protocol
+from autofr.evaluation.report import VERSION, Evaluation, report_row
+from autofr.evaluation.stored import check_vectors, named, read_embeddings, read_labels
 from autofr.exceptions import AutofrError
-from autofr.masks.geometry import AWAY
+from autofr.models import load_model
 from autofr.progress import Display
 
-FMRS = (1e-2, 1e-3)
+MASKED = ("no", "probe", "both")
+TEMPLATE_LANDMARKS = "template"
+"""As ``landmarks``: masks hang on the template's five points, to which every face is aligned."""
 
 
 def evaluate(
     model: str | Path,
-    data: str | Path,
+    data: str | Path | None = None,
     *,
+    protocol: str | None = None,
     pairs: str | Path | None = None,
+    attributes: str | Path | None = None,
+    labels: str | Path | None = None,
     landmarks: str | Path | None = None,
     landmark_scheme: str | None = None,
+    masked: str | None = None,
     flip: bool = True,
+    fmrs: Sequence[float] | None = None,
+    bootstrap: int = 200,
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
+    out: str | Path | None = None,
+    tracking: bool = False,
 ) -> dict[str, Any]:
-    """Verification errors of a model on a folder of identities, as it is and with rendered masks.
+    """Verification errors of a model on a benchmark, as it is and with rendered masks.
 
     Args:
-        model: a run directory or a checkpoint; see :func:`autofr.embedder.load_embedder`.
-        data: a folder with one sub-folder an identity.
-        pairs: a list of pairs (LFW's, MFR2's); ``None``: all pairs of the folder.
-        landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder. Without any, nothing is
-            masked.
+        model: a run directory, a checkpoint, ``FILE.onnx``, ``timm/NAME`` (:func:`autofr.models.load_model`), or
+            ``FILE.npy``: embeddings (N, D).
+        data: a folder with one sub-folder an identity, a ``.bin`` file, or the folder of an IJB set. With embeddings:
+            the folder whose images, in order of their paths, they are of; may be left out with ``labels``.
+        protocol: what to compare, with settings or without: ``all``, ``pairs``, ``bin``, ``ijb:pooling=mean``,
+            ``webface260m``, ``insightface``; ``None``: as ``data``, ``pairs`` say.
+        pairs: a list of pairs (LFW's, MFR2's).
+        attributes: a CSV of attributes of images, for the challenge's tracks.
+        labels: of embeddings: a label or an image name (``IDENTITY/IMAGE``) a row, as text or ``.npy``.
+        landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder; ``"template"``: the five
+            points of the ArcFace template, for faces that are aligned to it.
         landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
             number says it.
+        masked: ``probe``: masks are rendered on the probe, or the second image of a pair; ``both``: on both; ``no``;
+            ``None``: ``probe`` where there are landmarks.
         flip: add each image's mirrored embedding, as is usual for these protocols.
-        seed: decides the rendered masks.
+        fmrs: target false match rates; ``None``: the protocol's.
+        bootstrap: draws of identities for the intervals; 0: none.
+        seed: decides masks and draws.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: show a bar.
+        progress: show bars.
+        out: folder to write ``report.json`` and pictures to; an older evaluation there is replaced. ``None``: nothing
+            is written.
+        tracking: log the evaluation to MLflow; needs ``out``.
 
     Returns:
-        ``standard`` and ``masked`` (``None`` without landmarks), each with ``fnmr`` by FMR (NaN where there are fewer
-        than 1/FMR impostor pairs), ``genuine`` and ``impostor`` counts, and, with pairs, ``accuracy`` (mean of the 10
-        folds) and ``accuracy_std``. Masked: the second image of each pair wears the mask, or, over all pairs, the
-        probe. Then ``flip``, ``images``, ``unmasked`` (images without usable landmarks,
-        or turned away: bare in ``masked``) and ``notes``.
+        The report: what ``report.json`` holds (docs/evaluation.md).
 
     Raises:
-        AutofrError: bad input.
+        AutofrError: bad input; nothing has been written then.
     """
-    if seed < 0:
-        raise AutofrError(f"a seed is 0 or more, got {seed}")
+    _check(masked, fmrs, bootstrap, seed, out, tracking)
     display = Display(progress)
-    embedder = load_embedder(model, pick_device(device))
-    scan = scan_folder(data, landmarks, landmark_scheme)
-    with display.bar("reading faces", len(scan)) as advance:
-        faces = load_folder(scan, embedder.config["image_size"], advance)
-    protocol = read_pairs(Path(pairs), faces.names) if pairs is not None else None
-    with display.bar("embedding", len(faces)) as advance:
-        plain, masked = embed_faces(embedder.backbone, faces, seed, flip, advance)
-    places = faces.placement()
+    folder = None if data is None else Path(data)
+    rules = create_protocol(protocol, folder, pairs, attributes)
+    place = pick_device(device)
+    if str(model).endswith(".npy"):
+        subject = _stored(Path(model), folder, labels, masked, landmarks, rules, place, display)
+    else:
+        if labels is not None:
+            raise AutofrError("--labels goes with embeddings (.npy); images are labelled by their folders")
+        if folder is None:
+            raise AutofrError(f"--data is needed: {rules.needs}")
+        network = load_model(model, place)
+        faces, hung = _faces(folder, rules, landmarks, landmark_scheme, masked, display)
+        wanted = masked or ("probe" if faces.anchors is not None else "no")
+        rules.prepare(faces.names, faces.labels, wanted != "no")
+        if wanted != "no" and not rules.renders:
+            if masked is not None:
+                raise AutofrError(
+                    f"masks are really worn there (column 'masked'): --masked {masked} has none to render"
+                )
+            wanted = "no"
+        with display.bar("embedding", len(faces)) as advance:
+            plain, copies = embed_set(network, faces, flip, None if wanted == "no" else seed, advance)
+        about = {"name": network.name, **network.about, "embedding_dim": plain.shape[1]}
+        masks = None if copies is None else mask_parameters(faces, seed, wanted, hung)
+        subject = _Subject(about, list(faces.names), Embedded(faces.labels, plain, copies, wanted, place), masks, faces)
+    report = _measured(subject, rules, folder, flip, fmrs, bootstrap, seed, display)
+    if out is not None:
+        evaluation = Evaluation(report, subject.faces, subject.embedded.on, seed)
+        evaluation.write(Path(out), tracking, display.say)
+    return report
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: who made the embeddings, and of what."""
+
+    about: dict[str, Any]
+    names: list[str]
+    embedded: Embedded
+    masks: dict[str, Any] | None
+    faces: Faces | None
+
+
+def _check(
+    masked: str | None,
+    fmrs: Sequence[float] | None,
+    bootstrap: int,
+    seed: int,
+    out: str | Path | None,
+    tracking: bool,
+) -> None:
+    if seed < 0 or bootstrap < 0:
+        raise AutofrError(f"a seed and a number of draws are 0 or more, got {seed} and {bootstrap}")
+    if masked is not None and masked not in MASKED:
+        raise AutofrError(f"--masked is {', '.join(MASKED)}, got '{masked}'")
+    if fmrs is not None and (not fmrs or not all(0 < f < 1 for f in fmrs) or len(set(fmrs)) < len(fmrs)):
+        raise AutofrError(f"false match rates lie between 0 and 1, each given once, got {', '.join(map(str, fmrs))}")
+    if tracking and out is None:
+        raise AutofrError("tracking needs a folder for the report: out=...")
+    if out is not None:
+        Evaluation.check(Path(out))
+
+
+def _faces(
+    data: Path,
+    rules: Protocol,
+    landmarks: str | Path | None,
+    scheme: str | None,
+    masked: str | None,
+    display: Display,
+) -> tuple[Faces, str]:
+    """The images, and what masks hang on."""
+    template = str(landmarks) == TEMPLATE_LANDMARKS
+    if not data.exists():
+        raise AutofrError(f"no such file or folder {data}; --data takes {rules.needs}")
+    faces = rules.load(data, None if template else landmarks, scheme, display.bar)
+    if masked == "no":
+        faces = replace(faces, landmarks=None)
+    elif template or (faces.landmarks is None and masked is not None and rules.template_masks):
+        five = torch.from_numpy(TEMPLATE * (faces.image_size / SIZE)).float()
+        faces = replace(faces, landmarks=five.expand(len(faces), 5, 2), scheme="points5")
+        return faces, TEMPLATE_LANDMARKS
+    elif faces.landmarks is None and masked is not None:
+        raise AutofrError(
+            f"--masked {masked} needs landmarks: name a file, or take --landmarks template for faces aligned to the "
+            "ArcFace template"
+        )
+    return faces, faces.scheme or "by number"
+
+
+def _stored(
+    path: Path,
+    data: Path | None,
+    labels: str | Path | None,
+    masked: str | None,
+    landmarks: str | Path | None,
+    rules: Protocol,
+    device: torch.device,
+    display: Display,
+) -> _Subject:
+    """Embeddings from a file, with the names of their rows."""
+    vectors = read_embeddings(path)
+    if masked not in (None, "no") or landmarks is not None:
+        raise AutofrError("masks are rendered on images; embeddings of masked images are a file of their own")
+    if labels is not None:
+        if rules.name == "ijb":
+            raise AutofrError("protocol ijb knows what its rows are; leave --labels out and give --data")
+        names, _, numbers = named(read_labels(Path(labels)))
+        if len(names) != len(vectors):
+            raise AutofrError(f"{labels} has {len(names)} labels, {path} has {len(vectors)} embeddings")
+    elif data is None:
+        raise AutofrError(f"{path} needs --labels, a label a row, or --data, the folder whose images it embeds")
+    else:
+        if rules.name in ("ijb", "bin"):
+            faces = rules.load(data, None, None, display.bar)
+            names, numbers = list(faces.names), faces.labels
+        else:
+            names, _, numbers = named(scan_folder(data).names)
+        if len(names) != len(vectors):
+            raise AutofrError(f"{data} has {len(names)} images, {path} has {len(vectors)} embeddings")
+    rules.prepare(names, numbers, False)
+    about = {"name": path.stem, "kind": "embeddings", "source": str(path), "embedding_dim": vectors.shape[1]}
+    return _Subject(about, names, Embedded(numbers, vectors, device=device), None, None)
+
+
+def _measured(
+    subject: _Subject,
+    rules: Protocol,
+    data: Path | None,
+    flip: bool,
+    fmrs: Sequence[float] | None,
+    bootstrap: int,
+    seed: int,
+    display: Display,
+) -> dict[str, Any]:
+    embedded = subject.embedded
+    for vectors in (embedded.plain, embedded.masked):
+        if vectors is not None:
+            check_vectors(vectors, subject.names, subject.about["name"])
+    results: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    rows = rules.rows(embedded, fmrs)
+    with display.bar("comparing", len(rows)) as advance:
+        for row in rows:
+            results[row.name], told = _row(row, subject.names, bootstrap, seed)
+            notes += told
+            advance(1)
+    if not any(entry["genuine"] and entry["impostor"] for entry in results.values()):
+        raise AutofrError("no row has a genuine and an impostor pair: " + "; ".join(notes))
+    by_row = {
+        name: {rate["fmr"]: math.nan if rate["fnmr"] is None else rate["fnmr"] for rate in entry["rates"]}
+        for name, entry in results.items()
+    }
+    seen = [n for n in (subject.faces.notes if subject.faces is not None else ()) if "kept for training" not in n]
+    benchmark = {
+        "protocol": rules.name,
+        **rules.about(),
+        "data": None if data is None else data.resolve().name,
+        "images": len(subject.names),
+        "identities": int(embedded.labels.max()) + 1,
+    }
+    benchmark["fingerprint"] = _fingerprint(benchmark, subject)
     return {
-        "standard": _score(faces, protocol, plain, None),
-        "masked": None if masked is None else _score(faces, protocol, plain, masked),
-        "flip": flip,
-        "images": len(faces),
-        "unmasked": 0 if places is None else int((places <= AWAY).sum()),
-        "notes": [n for n in faces.notes if "kept for training" not in n] + list(protocol.notes if protocol else ()),
+        "version": VERSION,
+        "model": subject.about,
+        "benchmark": benchmark,
+        "flip": None if subject.faces is None else flip,
+        "masks": subject.masks,
+        "bootstrap": {"draws": bootstrap, "seed": seed},
+        "results": results,
+        "summary": {k: None if math.isnan(v) else v for k, v in rules.summary(by_row).items()},
+        "notes": [*seen, *rules.notes(), *dict.fromkeys(notes)],
     }
 
 
-def _score(faces: Faces, protocol: Pairs | None, gallery: Tensor, probes: Tensor | None) -> dict[str, Any]:
-    if protocol is None:
-        same = int(torch.bincount(faces.labels).square().sum()) - len(faces)
-        pairs, halves = len(faces) * (len(faces) - 1), 2 if probes is None else 1
-        fnmr = all_pairs_fnmr(gallery, faces.labels, FMRS, probes)
-        return {"fnmr": fnmr, "genuine": same // halves, "impostor": (pairs - same) // halves}
-    second = gallery if probes is None else probes
-    scores = (gallery[protocol.first] * second[protocol.second]).sum(1)
-    genuine, impostor = scores[protocol.same], scores[~protocol.same]
-    accuracies = fold_accuracies(scores, protocol)
-    return {
-        "accuracy": float(accuracies.mean()),
-        "accuracy_std": float(accuracies.std(ddof=1)),
-        "fnmr": {fmr: fnmr_at_fmr(genuine, impostor, fmr) for fmr in FMRS},
-        "genuine": len(genuine),
-        "impostor": len(impostor),
-    }
+def _row(row: Row, names: Sequence[str], bootstrap: int, seed: int) -> tuple[dict[str, Any], list[str]]:
+    comparisons = row.make()
+    errors = measure(comparisons, row.fmrs, tail=bootstrap > 0)
+    bounds = {}
+    if bootstrap and row.identities is not None:
+        bounds = intervals(comparisons, errors, row.identities, bootstrap, seed)
+    more = row.more() if row.more is not None and errors.genuine and errors.impostors else {}
+    notes = []
+    if not errors.genuine or not errors.impostors:
+        notes.append(f"{row.name}: no {'genuine' if not errors.genuine else 'impostor'} pair")
+    else:
+        for rate in errors.rates:
+            if math.isnan(rate.fnmr):
+                needed = math.ceil(1 / rate.fmr)
+                notes.append(
+                    f"FMR {rate.fmr:g} needs {needed} impostor pairs, {row.name} has {errors.impostors}: not measurable"
+                )
+    return report_row(comparisons, errors, bounds, row, names) | more, notes
+
+
+def _fingerprint(benchmark: dict[str, Any], subject: _Subject) -> str:
+    """A hash of what was compared, masks aside: models can be set side by side where it is the same."""
+    digest = hashlib.sha256(json.dumps(benchmark, sort_keys=True).encode())
+    digest.update("\n".join(subject.names).encode())
+    digest.update(subject.embedded.labels.numpy().tobytes())
+    return digest.hexdigest()[:16]

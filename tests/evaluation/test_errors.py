@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -6,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
+from torch import Tensor
 
-from autofr.evaluation import errors
-from autofr.evaluation.errors import all_pairs_fnmr, best_accuracy_threshold, fnmr_at_fmr
+from autofr.evaluation import comparisons, errors
+from autofr.evaluation.comparisons import AllPairs, Block, ListedPairs, Side
+from autofr.evaluation.errors import all_pairs_fnmr, measure, measure_scores
 
 
 def by_hand(genuine: list[float], impostor: list[float], fmr: float) -> float:
@@ -20,54 +23,178 @@ def by_hand(genuine: list[float], impostor: list[float], fmr: float) -> float:
     return best
 
 
+def eer_by_hand(genuine: list[float], impostor: list[float]) -> set[float]:
+    """(FMR + FNMR)/2 where they differ least, over every threshold, counted one by one."""
+    found = []
+    for threshold in sorted([-math.inf, *genuine, *impostor]):
+        fmr = sum(score > threshold for score in impostor) / len(impostor)
+        fnmr = sum(score <= threshold for score in genuine) / len(genuine)
+        found.append((abs(fmr - fnmr), (fmr + fnmr) / 2))
+    least = min(found)[0]
+    return {value for difference, value in found if difference == pytest.approx(least, abs=1e-12)}
+
+
 scores = st.lists(st.integers(-8, 8).map(lambda v: v / 8), min_size=1, max_size=40)
+wild = st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=25)
 
 
 @given(genuine=scores, impostor=scores, fmr=st.sampled_from([0.05, 0.1, 0.25, 0.5, 0.9]))
 @settings(max_examples=300, deadline=None)
 def test_equals_counting_with_ties(genuine: list[float], impostor: list[float], fmr: float) -> None:
-    found = fnmr_at_fmr(torch.tensor(genuine), torch.tensor(impostor), fmr)
+    found = measure_scores(torch.tensor(genuine), torch.tensor(impostor), [fmr])
     if len(impostor) * fmr < 1 - 1e-9:
-        assert math.isnan(found)
+        assert math.isnan(found.fnmr[fmr])
     else:
-        assert found == by_hand(genuine, impostor, fmr)
+        assert found.fnmr[fmr] == by_hand(genuine, impostor, fmr)
+    assert any(found.eer == pytest.approx(value, abs=1e-12) for value in eer_by_hand(genuine, impostor))
 
 
-def test_equals_scikit_learn() -> None:
+@given(genuine=wild, impostor=wild, fmr=st.sampled_from([0.1, 0.5]))
+@settings(max_examples=200, deadline=None)
+def test_equals_counting_where_bins_are_useless(genuine: list[float], impostor: list[float], fmr: float) -> None:
+    """Scores over 60 decades: nearly all share a bin, and are told apart all the same."""
+    found = measure_scores(torch.tensor(genuine), torch.tensor(impostor), [fmr])
+    if len(impostor) * fmr >= 1:
+        assert found.fnmr[fmr] == by_hand(genuine, impostor, fmr)
+    assert any(found.eer == pytest.approx(value, abs=1e-12) for value in eer_by_hand(genuine, impostor))
+
+
+def test_the_threshold_is_a_score_that_does_not_match() -> None:
+    """Of impostor scores 4 3 2 1 at FMR 1/4 one may match: the threshold is 3, and a genuine 3 is rejected."""
+    found = measure_scores(torch.tensor([3.0, 3.5]), torch.tensor([1.0, 2.0, 3.0, 4.0]), [0.25])
+    assert (found.rates[0].threshold, found.rates[0].fnmr, found.rates[0].tar) == (3.0, 0.5, 0.5)
+    tied = measure_scores(torch.tensor([3.0, 3.5]), torch.tensor([1.0, 3.5, 3.5, 3.5]), [0.25])
+    assert (tied.rates[0].threshold, tied.rates[0].fnmr) == (3.5, 1.0)  # none may match rather than three
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equals_scikit_learn_to_the_last_digit(dtype: type) -> None:
     rng = np.random.default_rng(0)
-    genuine, impostor = rng.normal(1.5, 1, 4000), rng.normal(0, 1, 30000)
-    labels = np.r_[np.ones(4000), np.zeros(30000)]
+    genuine, impostor = rng.normal(1.5, 1, 4000).astype(dtype), rng.normal(0, 1, 60000).astype(dtype)
+    impostor[:500] = genuine[:500]  # ties between the two
+    labels = np.r_[np.ones(len(genuine)), np.zeros(len(impostor))]
     fpr, tpr, _ = roc_curve(labels, np.r_[genuine, impostor], drop_intermediate=False)
-    for fmr in (1e-3, 1e-2, 0.1):
-        expected = 1 - tpr[fpr <= fmr].max()
-        assert fnmr_at_fmr(torch.from_numpy(genuine), torch.from_numpy(impostor), fmr) == pytest.approx(
-            expected, abs=1e-12
-        )
+    found = measure_scores(torch.from_numpy(genuine), torch.from_numpy(impostor), [1e-4, 1e-3, 1e-2, 0.1])
+    for rate in found.rates:
+        assert rate.tar == tpr[fpr <= rate.fmr].max()
+    points = set(zip(fpr.tolist(), tpr.tolist(), strict=True))
+    assert len(found.curve.fmr) > 1000
+    assert set(zip(found.curve.fmr.tolist(), found.curve.tar.tolist(), strict=True)) <= points
+    difference = np.abs(1 - tpr - fpr)
+    assert found.eer == pytest.approx(((1 - tpr + fpr) / 2)[difference.argmin()], abs=1e-9)
+    assert found.d_prime == pytest.approx(
+        (genuine.mean(dtype=float) - impostor.mean(dtype=float))
+        / math.sqrt((genuine.var(dtype=float) + impostor.var(dtype=float)) / 2),
+        rel=1e-6,
+    )
 
 
-def test_is_monotone_in_fmr_and_blind_to_monotone_maps() -> None:
+def test_is_monotone_and_blind_to_monotone_maps() -> None:
     generator = torch.Generator().manual_seed(0)
     genuine = torch.rand(500, generator=generator, dtype=torch.float64)
     impostor = torch.rand(2000, generator=generator, dtype=torch.float64) ** 2
-    found = [fnmr_at_fmr(genuine, impostor, f) for f in (1e-3, 1e-2, 0.1, 0.5)]
-    assert found == sorted(found, reverse=True)
-    assert found == [fnmr_at_fmr(genuine.exp(), impostor.exp(), f) for f in (1e-3, 1e-2, 0.1, 0.5)]
+    fmrs = [1e-3, 1e-2, 0.1, 0.5]
+    found = measure_scores(genuine, impostor, fmrs)
+    values = list(found.fnmr.values())
+    assert values == sorted(values, reverse=True)
+    assert bool((found.curve.fmr.diff() <= 0).all())
+    assert bool((found.curve.tar.diff() <= 0).all())
+    assert (found.curve.fmr[0], found.curve.tar[0], found.curve.fmr[-1], found.curve.tar[-1]) == (1, 1, 0, 0)
+    for mapped in (torch.exp, lambda s: s**3 * 1000 - 5, lambda s: s / 1e6):
+        other = measure_scores(mapped(genuine), mapped(impostor), fmrs)
+        assert other.fnmr == found.fnmr
+        assert other.eer == found.eer
+
+
+@given(genuine=scores, impostor=scores)
+@settings(max_examples=100, deadline=None)
+def test_swapping_labels_and_the_sign_leaves_the_eer(genuine: list[float], impostor: list[float]) -> None:
+    """Called impostor and turned round, the same scores have FMR and FNMR exchanged."""
+    one, other = torch.tensor(genuine), torch.tensor(impostor)
+    swapped = measure_scores(-other, -one, [0.5]).eer
+    # A threshold that is a score rejects it, and accepts it once the sign is turned: ties move the EER by a step.
+    step = 0.5 / len(genuine) + 0.5 / len(impostor) if set(genuine) & set(impostor) else 1e-12
+    assert abs(measure_scores(one, other, [0.5]).eer - swapped) <= step * max(
+        genuine.count(v) + impostor.count(v) for v in genuine + impostor
+    )
+
+
+def vectors(rows: int, seed: int, near: Tensor | None = None) -> Tensor:
+    noise = torch.randn(rows, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(noise if near is None else near + 0.5 * noise)
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_all_pairs_equals_every_pair_scored(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "_BLOCK", 7)  # several blocks, and a rest
-    generator = torch.Generator().manual_seed(2)
-    gallery = torch.nn.functional.normalize(torch.randn(40, 6, generator=generator, dtype=torch.float64))
-    probes = torch.nn.functional.normalize(gallery + 0.5 * torch.randn(40, 6, generator=generator, dtype=torch.float64))
-    labels = torch.arange(40) // 4
+    monkeypatch.setattr(comparisons, "ROWS", 7)  # several blocks, and a rest
+    monkeypatch.setattr(comparisons, "COLUMNS", 5)
+    gallery = vectors(40, 2)
+    probes = vectors(40, 3, gallery)
+    labels = torch.arange(40) * 7 % 10  # not in order
     pairs = [(i, j) for i in range(40) for j in range(40) if (i != j if masked else i < j)]
     left = probes if masked else gallery
     score = {p: float(left[p[0]] @ gallery[p[1]]) for p in pairs}
     genuine = [s for p, s in score.items() if labels[p[0]] == labels[p[1]]]
     impostor = [s for p, s in score.items() if labels[p[0]] != labels[p[1]]]
-    found = all_pairs_fnmr(gallery, labels, [0.01, 0.1], probes if masked else None)
-    assert found == {f: pytest.approx(by_hand(genuine, impostor, f), abs=1e-12) for f in (0.01, 0.1)}
+    sides = [Side(v, labels, torch.arange(40)) for v in ([gallery, probes] if masked else [gallery])]
+    found = measure(AllPairs(*sides), [0.01, 0.1])
+    assert (found.genuine, found.impostors) == (len(genuine), len(impostor))
+    assert found.fnmr == {f: pytest.approx(by_hand(genuine, impostor, f), abs=1e-12) for f in (0.01, 0.1)}
+    assert any(found.eer == pytest.approx(value, abs=1e-12) for value in eer_by_hand(genuine, impostor))
+    spread = math.sqrt((np.var(genuine) + np.var(impostor)) / 2)
+    assert found.d_prime == pytest.approx((np.mean(genuine) - np.mean(impostor)) / spread, rel=1e-9)
+    assert found.fnmr == all_pairs_fnmr(gallery, labels, [0.01, 0.1], probes if masked else None)
+
+
+class Sampled:
+    """Comparisons whose sample may mislead, counting the passes."""
+
+    def __init__(self, inner: ListedPairs, sample: Tensor) -> None:
+        self.__dict__ |= inner.__dict__
+        self.inner, self.drawn, self.passes = inner, sample, 0
+
+    def impostor_blocks(self) -> Iterator[Block]:
+        self.passes += 1
+        return self.inner.impostor_blocks()
+
+    def impostor_moments(self) -> tuple[float, float]:
+        return self.inner.impostor_moments()
+
+    def sample(self) -> Tensor:
+        return self.drawn
+
+
+@pytest.mark.parametrize(
+    ("misled", "passes"),
+    [(lambda s: s[::7], 1), (lambda s: s[::7] + 3, 2), (lambda s: s[::7] - 3, 2), (lambda s: s[:1], 2)],
+)
+def test_a_wrong_guess_costs_a_pass_and_no_digit(misled: Callable[[Tensor], Tensor], passes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    score = torch.cat([torch.randn(300, generator=generator) + 1, torch.randn(70000, generator=generator)])
+    same = torch.arange(len(score)) < 300
+    ids = torch.arange(len(score))
+    plain = ListedPairs(score, same, ids, ids)
+    sampled = Sampled(plain, misled(score[~same]))
+    fmrs = [1e-4, 1e-3, 1e-2, 0.1]
+    found, expected = measure(sampled, fmrs, tail=True), measure(plain, fmrs, tail=True)
+    assert found.rates == expected.rates
+    assert found.eer == expected.eer
+    assert torch.equal(found.tail.scores, expected.tail.scores[: len(found.tail.scores)])
+    assert len(found.tail) >= 700
+    assert sampled.passes <= passes
+
+
+def test_the_tail_is_the_highest_impostors_with_their_pairs() -> None:
+    score = torch.linspace(-1, 1, 1000)[torch.randperm(1000, generator=torch.Generator().manual_seed(1))]
+    same = torch.arange(1000) < 100
+    ids = torch.arange(1000)
+    found = measure(ListedPairs(score, same, ids, ids + 5000), [0.1], tail=True)
+    expected, places = score[~same].sort(descending=True)
+    kept = len(found.tail)
+    assert kept >= 180
+    assert torch.equal(found.tail.scores, expected[:kept])
+    assert torch.equal(found.tail.pairs[0].long(), ids[~same][places][:kept])
+    assert torch.equal(found.tail.pairs[1].long(), ids[~same][places][:kept] + 5000)
 
 
 def test_a_diverged_embedding_gives_nan() -> None:
@@ -77,17 +204,34 @@ def test_a_diverged_embedding_gives_nan() -> None:
 
 
 def test_too_few_impostors_or_no_genuine_is_nan_not_a_guess() -> None:
-    assert math.isnan(fnmr_at_fmr(torch.rand(5), torch.rand(99), 0.01))
-    assert not math.isnan(fnmr_at_fmr(torch.rand(5), torch.rand(100), 0.01))
-    assert math.isnan(fnmr_at_fmr(torch.empty(0), torch.rand(100), 0.01))
+    assert math.isnan(measure_scores(torch.rand(5), torch.rand(99), [0.01]).fnmr[0.01])
+    assert not math.isnan(measure_scores(torch.rand(5), torch.rand(100), [0.01]).fnmr[0.01])
+    for genuine, impostor in ((0, 100), (5, 0), (0, 0)):
+        found = measure_scores(torch.rand(genuine), torch.rand(impostor), [0.01])
+        assert all(math.isnan(v) for v in (found.fnmr[0.01], found.rates[0].tar, found.eer, found.d_prime))
+        assert (found.genuine, found.impostors, len(found.curve.fmr)) == (genuine, impostor, 0)
     with pytest.raises(ValueError, match="between 0 and 1"):
-        fnmr_at_fmr(torch.rand(5), torch.rand(5), 1.0)
+        measure_scores(torch.rand(5), torch.rand(5), [1.0])
 
 
-@given(values=st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=30))
-@settings(max_examples=200, deadline=None)
-def test_best_threshold_is_the_best_of_all(values: list[tuple[int, bool]]) -> None:
-    score = torch.tensor([v for v, _ in values], dtype=torch.float64)
-    same = torch.tensor([s for _, s in values])
-    accuracy = lambda t: int(((score > t) == same).sum())  # noqa: E731
-    assert accuracy(best_accuracy_threshold(score, same)) == max(accuracy(t / 2) for t in range(-2, 15))
+def test_equal_scores_all_round() -> None:
+    found = measure_scores(torch.ones(4), torch.ones(100), [0.1])
+    assert found.fnmr[0.1] == 1.0
+    assert found.eer == 0.5
+    assert math.isnan(found.d_prime)
+
+
+def test_rows_that_are_sampled_are_exact_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set of enough rows to be guessed from, against the same without a guess."""
+    monkeypatch.setattr(comparisons, "_SAMPLED_ROWS", 40)
+    monkeypatch.setattr(errors, "_WINDOW", 2000)
+    gallery, labels = vectors(1500, 4), torch.arange(1500) % 300
+    side = Side(gallery, labels, torch.arange(1500))
+    fmrs = [1e-5, 1e-4, 1e-2, 0.3]
+    assert AllPairs(side).sample() is not None
+    guessed = measure(AllPairs(side), fmrs)
+    monkeypatch.setattr(AllPairs, "sample", lambda self: None)
+    plain = measure(AllPairs(side), fmrs)
+    assert guessed.rates == plain.rates
+    assert guessed.eer == plain.eer
+    assert torch.equal(guessed.histogram, plain.histogram)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autofr.evaluation.errors import best_accuracy_threshold
+from autofr.evaluation.comparisons import Comparisons, ListedPairs
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, usual_fmrs
 from autofr.exceptions import AutofrError
+from autofr.files import sha256
 
 FOLDS = 10
 MAX_MISSING = 0.01
@@ -36,6 +40,64 @@ class Pairs:
     notes: tuple[str, ...] = ()
 
 
+class PairList(Protocol):
+    """The pairs of a list: errors over all of them, and the accuracy of ten folds.
+
+    Args:
+        pairs: the list (:func:`read_pairs`).
+    """
+
+    name = "pairs"
+
+    def __init__(self, pairs: str | Path | None = None) -> None:
+        if pairs is None:
+            raise AutofrError("protocol pairs needs a list of them: --pairs pairs.txt")
+        self._path = Path(pairs)
+
+    def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
+        """See :class:`Protocol`."""
+        self._pairs = read_pairs(self._path, names)
+
+    def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
+        """See :class:`Protocol`."""
+        return pair_rows(self._pairs, embedded, fmrs, embedded.labels)
+
+    def about(self) -> dict[str, Any]:
+        """See :class:`Protocol`."""
+        return {"pairs": sha256(self._path)[:16]}
+
+    def notes(self) -> list[str]:
+        """See :class:`Protocol`."""
+        return list(self._pairs.notes)
+
+
+def pair_rows(pairs: Pairs, embedded: Embedded, fmrs: Sequence[float] | None, identities: Tensor | None) -> list[Row]:
+    """Standard and masked rows of listed pairs.
+
+    Args:
+        pairs: indices into ``embedded``.
+        embedded: the images.
+        fmrs: target false match rates; ``None``: the usual ones.
+        identities: of the images, if they are known.
+    """
+    wanted = usual_fmrs(int((~pairs.same).sum())) if fmrs is None else fmrs
+    rows = []
+    for name, *sides in embedded.kinds():
+        first, second = (embedded.unit(masked) for masked in sides)
+        scores = (first[pairs.first] * second[pairs.second]).sum(1).cpu()
+        make: Callable[[], Comparisons] = partial(
+            ListedPairs, scores, pairs.same, pairs.first, pairs.second, identities
+        )
+        accuracy = partial(_accuracy, scores, pairs)
+        rows.append(Row(name, make, wanted, identities, masked=(sides[0], sides[1]), more=accuracy))
+    return rows
+
+
+def _accuracy(scores: Tensor, pairs: Pairs) -> dict[str, float]:
+    accuracies = fold_accuracies(scores, pairs)
+    return {"accuracy": float(accuracies.mean()), "accuracy_std": float(accuracies.std(ddof=1))}
+
+
 def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
     """Read an LFW-style list: ``NAME I J`` for a genuine pair, ``NAME I OTHER J`` for an impostor pair.
 
@@ -51,6 +113,8 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
     """
     if not path.is_file():
         raise AutofrError(f"no pairs file {path}; --pairs takes a list like LFW's pairs.txt")
+    if not path.stat().st_size:
+        raise AutofrError(f"pairs file {path} is empty")
     try:
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -74,7 +138,7 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
         same.append(len(row) == 3)
     notes: tuple[str, ...] = ()
     if missing:
-        told = f"{len(missing)} of {len(rows)} pairs name a missing image ({', '.join(missing[:3])})"
+        told = f"{len(missing)} of {len(rows)} pairs name a missing image ({_listed(missing)})"
         if len(missing) > MAX_MISSING * len(rows):
             raise AutofrError(f"{told}: over {MAX_MISSING:.0%}; is --data the folder of this list?")
         notes = (f"{told}: skipped",)
@@ -83,6 +147,11 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
         raise AutofrError(f"pairs file {path} has too few pairs: {FOLDS} genuine and {FOLDS} impostor at the least")
     fold = _file_folds(path, header, kept) if header else _dealt_folds(genuine)
     return Pairs(torch.tensor(first), torch.tensor(second), genuine, fold, notes)
+
+
+def _listed(missing: Sequence[str]) -> str:
+    first = list(dict.fromkeys(missing))
+    return ", ".join(first[:10]) + (f" and {len(first) - 10} more" if len(first) > 10 else "")
 
 
 def _file_folds(path: Path, header: list[str], kept: list[int]) -> Tensor:
@@ -115,3 +184,24 @@ def fold_accuracies(scores: Tensor, pairs: Pairs) -> np.ndarray[tuple[int, ...],
         threshold = best_accuracy_threshold(scores[~held], pairs.same[~held])
         out.append(float(((scores[held] > threshold) == pairs.same[held]).double().mean()))
     return np.array(out)
+
+
+def best_accuracy_threshold(scores: Tensor, same: Tensor) -> float:
+    """The threshold with the highest accuracy on these pairs; of several, the lowest.
+
+    Candidates are below the lowest score, between neighbouring distinct scores (their midpoint), and the highest.
+
+    Args:
+        scores: (P,) float64.
+        same: (P,) bool, whether the pair is genuine.
+    """
+    order = scores.argsort()
+    ranked, genuine = scores[order], same[order].long()
+    # With the k lowest scores rejected: right are the impostors among them and the genuine ones above.
+    rejected = torch.cat([torch.zeros(1, dtype=torch.long), genuine.cumsum(0)])
+    right = torch.arange(len(ranked) + 1) - rejected + (genuine.sum() - rejected)
+    right[1:-1][ranked[1:] == ranked[:-1]] = -1  # no threshold separates equal scores
+    k = int(right.argmax())
+    if k == 0:
+        return float(ranked[0]) - 1.0
+    return float(ranked[-1]) if k == len(ranked) else float((ranked[k - 1] + ranked[k]) / 2)

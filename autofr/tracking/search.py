@@ -1,4 +1,4 @@
-"""MLflow, the only writer. A view of the journal: whatever is missing in MLflow is filled in from there.
+"""Searches in MLflow: a view of the journal. Whatever is missing in MLflow is filled in from there.
 
 The parent run is the search; each member has a child run; each synced checkpoint is a LoggedModel. All of it happens
 on one thread of its own, so that training does not wait for a database. That thread builds no network and draws no
@@ -8,7 +8,6 @@ random number: torch's RNG belongs to training.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import time
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from autofr.embedder import Embedder, inference_part, save_weights
 from autofr.files import write_json
+from autofr.tracking.store import client_of, experiment_of, flatten, metric_name, tracking_uri
 
 if TYPE_CHECKING:  # the engine stands above this module; it hands in its records
     from mlflow import MlflowClient
@@ -30,15 +30,9 @@ if TYPE_CHECKING:  # the engine stands above this module; it hands in its record
     from autofr.search.population import WeightBank
     from autofr.search.result import SearchResult
 
-EXPERIMENT = "autofr"
 _HELD = 8
 """Networks kept in memory for a store that is slow; of older ones only the metrics are logged later."""
 _Model: TypeAlias = tuple[dict[str, Any], dict[str, Tensor]]
-
-
-def tracking_uri(runs: Path) -> str:
-    """Where runs are tracked: ``MLFLOW_TRACKING_URI``, or else a SQLite file in the folder of run directories."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
 
 
 @dataclass
@@ -118,14 +112,7 @@ class Tracker:
             self._failed = True
 
     def _client(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # and its notices do not tear the progress bar
-        # A server that is down is found out in seconds, not in MLflow's minutes: the next generation tries again.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        from mlflow import MlflowClient
-
-        return MlflowClient(self.uri)
+        return client_of(self.uri)
 
     def _opened(self, client: MlflowClient) -> _Runs:
         """The runs of this search: remembered, found again, or made."""
@@ -151,10 +138,7 @@ class Tracker:
     def _created(self, client: MlflowClient) -> _Runs:
         from mlflow.entities import Param
 
-        found = client.get_experiment_by_name(EXPERIMENT)
-        local = (self.run_dir.parent / "mlartifacts").resolve().as_uri() if self.uri.startswith("sqlite") else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of models, not of agents
-        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, local, kind)
+        experiment = experiment_of(client, self.uri, self.run_dir.parent)
         name = self.run_dir.name
         parent = client.create_run(experiment, run_name=name).info.run_id
         tags = {"mlflow.parentRunId": parent}
@@ -264,16 +248,3 @@ class Tracker:
             client.log_model_artifacts(model.model_id, f"{folder}/winner")
         client.finalize_logged_model(model.model_id, "READY")
         return str(model.model_id)
-
-
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    out: dict[str, Any] = {}
-    for key, value in nested.items():
-        out |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
-
-
-def metric_name(option: str) -> str:
-    """An option's name in the characters that MLflow allows: ``ArcFace(m=0.3)`` becomes ``ArcFace m 0.3``."""
-    return re.sub(r"[^\w.\-]+", " ", option).strip() or "option"

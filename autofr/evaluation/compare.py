@@ -1,0 +1,150 @@
+"""`autofr compare`: several models on one benchmark, in one table and one plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autofr.evaluation.report import read_report
+from autofr.exceptions import AutofrError
+from autofr.files import write_bytes, write_json
+
+EVALUATIONS = "evaluations"
+"""Folder of a run's evaluations, in its directory."""
+
+
+def compare(
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    tracking: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Set the evaluations of several models side by side.
+
+    Args:
+        runs: folders of evaluations, or run directories, of which every evaluation is taken whose benchmark all have.
+        out: folder to write ``compare.csv``, ``compare.json`` and ``det.png`` to, for each benchmark (in folders of
+            their names, if there are several); ``None``: nothing is written.
+        tracking: log to MLflow as well; needs ``out``.
+        say: takes a line for the user.
+
+    Returns:
+        Reports by model, by benchmark.
+
+    Raises:
+        AutofrError: fewer than two, none in common, or masks that differ.
+    """
+    if len(runs) < 2:
+        raise AutofrError("compare takes two evaluations or runs, or more")
+    found = [_evaluations(Path(run)) for run in runs]
+    common = [key for key in found[0] if all(key in other for other in found[1:])]
+    if not common:
+        told = "; ".join(f"{run}: {_listed(reports)}" for run, reports in zip(runs, found, strict=True))
+        raise AutofrError(f"these evaluations are of different benchmarks ({told}); evaluate all on the same")
+    compared: dict[str, dict[str, dict[str, Any]]] = {}
+    for key in common:
+        reports = _named([reports[key] for reports in found], runs)
+        _same_masks(reports)
+        compared[_title(next(iter(reports.values())), key, compared)] = reports
+    if out is not None:
+        for title, reports in compared.items():
+            folder = Path(out) if len(compared) == 1 else Path(out) / title
+            _write(folder, reports)
+            if tracking:
+                from autofr.tracking.evaluations import log_comparison
+
+                log_comparison(folder, reports, say)
+    return compared
+
+
+def _evaluations(run: Path) -> dict[str, dict[str, Any]]:
+    """The reports below a folder, by what tells their benchmarks apart."""
+    if (run / EVALUATIONS).is_dir():
+        folders = sorted(p.parent for p in (run / EVALUATIONS).glob("*/report.json"))
+        reports = [read_report(folder) for folder in folders]
+    elif (run / "config.json").is_file():
+        raise AutofrError(f"{run} has no evaluations; make one with: autofr evaluate {run} --data ...")
+    else:
+        reports = [read_report(run)]
+    return {f"{r['benchmark']['fingerprint']} {r['flip'] is False} {_on(r)}": r for r in reports}
+
+
+def _on(report: dict[str, Any]) -> str:
+    """Masks on both sides make another benchmark; none at all lacks rows only."""
+    return "both" if report["masks"] and report["masks"]["on"] == "both" else ""
+
+
+def _listed(reports: dict[str, dict[str, Any]]) -> str:
+    return ", ".join(f"{r['benchmark']['protocol']} on {r['benchmark']['data']}" for r in reports.values()) or "none"
+
+
+def _named(reports: Sequence[dict[str, Any]], runs: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
+    """Reports by the model's name; where two have the same, by the folder's."""
+    names = [report["model"]["name"] for report in reports]
+    if len(set(names)) < len(names):
+        names = [Path(run).name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    if len(set(names)) < len(names):
+        raise AutofrError(f"{next(n for n in names if names.count(n) > 1)} is named twice")
+    return dict(zip(names, reports, strict=True))
+
+
+def _same_masks(reports: Mapping[str, dict[str, Any]]) -> None:
+    worn = {name: report["masks"] for name, report in reports.items() if report["masks"] is not None}
+    for name, masks in worn.items():
+        first, known = next(iter(worn.items()))
+        for key, value in known.items():
+            if masks.get(key) != value:
+                raise AutofrError(f"{first} and {name} have met different masks: {key} is {value} and {masks.get(key)}")
+
+
+def _title(report: dict[str, Any], key: str, taken: Mapping[str, Any]) -> str:
+    benchmark = report["benchmark"]
+    title = f"{benchmark['data'] or 'embeddings'}-{benchmark['protocol']}"
+    return title if title not in taken else f"{title}-{key[:8]}"
+
+
+def columns(reports: Mapping[str, dict[str, Any]], row: str) -> list[str]:
+    """What a row is told by: accuracy where folds give one, FNMR at each FMR, EER and d'."""
+    entries = [report["results"][row] for report in reports.values() if row in report["results"]]
+    rates = sorted({rate["fmr"] for entry in entries for rate in entry["rates"]}, reverse=True)
+    accuracy = ["accuracy"] if any("accuracy" in entry for entry in entries) else []
+    return [*accuracy, *map(fnmr_column, rates), "EER", "d'"]
+
+
+def fnmr_column(fmr: float) -> str:
+    """``FNMR@1e-3``."""
+    power = f"{fmr:e}".replace(".000000e-0", "e-")
+    return f"FNMR@{power}" if "." not in power else f"FNMR@{fmr:g}"
+
+
+def figures(entry: dict[str, Any]) -> dict[str, float | None]:
+    """A row's figures by :func:`columns`."""
+    rates = {fnmr_column(rate["fmr"]): rate["fnmr"] for rate in entry["rates"]}
+    return {"accuracy": entry.get("accuracy"), **rates, "EER": entry["eer"], "d'": entry["d_prime"]}
+
+
+def _write(folder: Path, reports: Mapping[str, dict[str, Any]]) -> None:
+    from autofr.evaluation.plots import plot_det
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = list(dict.fromkeys(row for report in reports.values() for row in report["results"]))
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["model", "row", "figure", "value"])
+    for name, report in reports.items():
+        for row in rows:
+            entry = report["results"].get(row)
+            for column in columns(reports, row) if entry is not None else ():
+                value = figures(entry or {}).get(column)
+                table.writerow([name, row, column, "" if value is None else value])
+        for key, value in report["summary"].items():
+            table.writerow([name, key, "", "" if value is None else value])
+    write_bytes(folder / "compare.csv", text.getvalue().encode())
+    write_json(folder / "compare.json", dict(reports))
+    plot_det(reports, folder / "det.png")

@@ -1,0 +1,181 @@
+"""`autofr latency`: how long one face takes, from a photograph to an embedding, and which limits that meets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from autofr.data.synthetic import synthetic_faces
+from autofr.detection import Detector, align_face, create_detector, usable
+from autofr.detection.align import SIZE
+from autofr.exceptions import AutofrError
+from autofr.images import open_image
+from autofr.models import Model, embed_all, load_model
+
+LIMITS = {"FRUITS-100": 100.0, "FRUITS-500": 500.0, "FRUITS-1000": 1000.0}
+"""Milliseconds from photograph to embedding on one core of a CPU, as the WebFace260M benchmark sets them (Zhu et al.,
+CVPR 2021); the masked-face challenge's limit was FRUITS-1000."""
+MAN = {"detection": 157.0, "recognition": 496.0}
+"""Milliseconds that the Mask Aware Network reports."""
+PHOTO = (640, 480)
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Milliseconds of one stage: median, and what 95 % of the calls stay below."""
+
+    median: float
+    p95: float
+
+
+def measure_latency(
+    model: str | Path,
+    *,
+    photo: str | Path | None = None,
+    detector: str | None = None,
+    flip: bool = False,
+    repeats: int = 50,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Time detection, alignment and recognition of one face on this machine's CPU, batch 1.
+
+    Args:
+        model: as :func:`autofr.models.load_model` takes it.
+        photo: a photograph with a face; ``None``: a drawn one in 640x480 pixels.
+        detector: a name for :func:`autofr.detection.create_detector`; ``None``: the first that is installed, and
+            without any, recognition alone is timed.
+        flip: embed the mirrored face too.
+        repeats: timed calls of each stage.
+        say: takes a line for the user.
+
+    Returns:
+        ``threads``: by number of threads, ``stages`` (``detection``, ``alignment``, ``recognition``, ``total``; each
+        with ``median`` and ``p95`` in milliseconds) and ``meets`` (limits that the total's p95 meets on that many);
+        ``model``, ``detector``, ``photo`` (pixels), ``found`` (whether the detector found the face), ``machine``.
+
+    Raises:
+        AutofrError: bad input, or a detector that is not installed.
+    """
+    if repeats < 5:
+        raise AutofrError(f"a median and a 95th percentile need 5 calls or more, got {repeats}")
+    image, face = _picture(photo)
+    finder = _finder(detector, say)
+    found = None
+    if finder is not None:
+        faces = usable(finder.detect(np.asarray(image)), finder.scheme)
+        found = bool(faces)
+        if faces:
+            face, _ = align_face(image, faces[0].landmarks, finder.scheme)
+        else:
+            say(f"{finder.name} finds no face in the photograph: alignment is not timed; name a photo with --photo")
+    before = torch.get_num_threads()
+    threads = {}
+    try:
+        for count in sorted(
+            {1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}
+        ):
+            torch.set_num_threads(count)
+            network = load_model(model, torch.device("cpu"), threads=count)
+            stages = _stages(network, finder, image, face, flip, repeats)
+            meets = [name for name, limit in LIMITS.items() if stages["total"].p95 <= limit]
+            threads[count] = {"stages": {name: vars(stage) for name, stage in stages.items()}, "meets": meets}
+    finally:
+        torch.set_num_threads(before)
+    return {
+        "model": {"name": network.name, **network.about},
+        "detector": None if finder is None else finder.name,
+        "photo": list(image.size),
+        "found": found,
+        "flip": flip,
+        "repeats": repeats,
+        "threads": threads,
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+    }
+
+
+def _picture(photo: str | Path | None) -> tuple[Image.Image, Image.Image]:
+    """The photograph, and a face as it would be cut out of it."""
+    faces = synthetic_faces(4, 2, 256)
+    drawn = Image.fromarray(faces.read(torch.tensor([0]))[0].permute(1, 2, 0).numpy())
+    if photo is None:
+        image = Image.new("RGB", PHOTO, (120, 130, 140))
+        image.paste(drawn, (PHOTO[0] // 2 - 128, PHOTO[1] // 2 - 128))
+    else:
+        try:
+            image = open_image(Path(photo))
+        except OSError as error:
+            raise AutofrError(f"the photograph cannot be read: {error}") from error
+    return image, drawn.resize((SIZE, SIZE))
+
+
+def _finder(name: str | None, say: Callable[[str], None]) -> Detector | None:
+    if name is not None:
+        return create_detector(name)
+    try:
+        return create_detector()
+    except AutofrError as error:
+        say(f"recognition alone is timed: {error}")
+        return None
+
+
+def _stages(
+    model: Model, finder: Detector | None, image: Image.Image, face: Image.Image, flip: bool, repeats: int
+) -> dict[str, Stage]:
+    """Every call runs all stages one after the other, so that the total is what one face takes."""
+    pixels = torch.from_numpy(np.asarray(face).transpose(2, 0, 1).copy())[None]
+    array = np.asarray(image)
+    seconds: dict[str, list[float]] = {}
+    for turn in range(WARM_UP + repeats):
+        taken = _one(model, finder, image, array, pixels, flip)
+        if turn >= WARM_UP:
+            for name, value in taken.items():
+                seconds.setdefault(name, []).append(value)
+    return {name: Stage(1e3 * median(values), 1e3 * _p95(values)) for name, values in seconds.items()}
+
+
+def _one(
+    model: Model,
+    finder: Detector | None,
+    image: Image.Image,
+    array: npt.NDArray[np.uint8],
+    pixels: torch.Tensor,
+    flip: bool,
+) -> dict[str, float]:
+    taken = {}
+    start = time.perf_counter()
+    if finder is not None:
+        faces = usable(finder.detect(array), finder.scheme)
+        done = time.perf_counter()
+        taken["detection"] = done - start
+        if faces:
+            aligned, _ = align_face(image, faces[0].landmarks, finder.scheme)
+            pixels = torch.from_numpy(np.asarray(aligned).transpose(2, 0, 1).copy())[None]
+            taken["alignment"] = time.perf_counter() - done
+    begun = time.perf_counter()
+    embed_all(model, pixels, flip)
+    end = time.perf_counter()
+    return {**taken, "recognition": end - begun, "total": end - start}
+
+
+def _p95(values: Sequence[float]) -> float:
+    return float(np.percentile(values, 95, method="higher"))
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,104 @@
+"""The InsightFace track of the masked-face challenge (Deng et al., ICCV 2021 workshops).
+
+TAR of masked against bare faces at FAR = 1e-4; of all pairs of the children's set at 1e-4; of all pairs of each
+multi-racial set, and of all of these together (MR-All), at 1e-6. Entries were ranked by 0.25 TAR(Mask) + 0.75
+TAR(MR-All).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autofr.evaluation.protocols.attributes import read_attributes, yes
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row
+from autofr.exceptions import AutofrError
+from autofr.files import sha256
+
+MASK, CHILDREN, ALL = "mask", "children", "MR-All"
+MASK_FMR, FMR = 1e-4, 1e-6
+MASK_SHARE = 0.25
+
+
+class InsightFaceTrack(Protocol):
+    """TAR by set, and the score.
+
+    Args:
+        attributes: a CSV with the columns ``name``, ``set`` (``mask``, ``children``, or the name of a multi-racial set)
+            and, where the set ``mask`` has really worn masks, ``masked`` (1 or 0). Without it they are rendered.
+    """
+
+    name = "insightface"
+
+    def __init__(self, attributes: str | Path | None = None) -> None:
+        if attributes is None:
+            raise AutofrError("protocol insightface needs --attributes, a CSV with the columns name, set and masked")
+        self._path = Path(attributes)
+
+    def about(self) -> dict[str, Any]:
+        """See :class:`Protocol`."""
+        return {"worn": self._worn, "attributes": sha256(self._path)[:16]}
+
+    @property
+    def renders(self) -> bool:
+        """See :class:`Protocol`."""
+        return not self._worn
+
+    def notes(self) -> list[str]:
+        """See :class:`Protocol`."""
+        return self._notes
+
+    def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
+        """See :class:`Protocol`."""
+        rows, self._notes = read_attributes(self._path, names, ["set"])
+        sets = [row.get("set", "") for row in rows]
+        if any(row and not s for row, s in zip(rows, sets, strict=True)):
+            raise AutofrError(f"{self._path}: an image belongs to no set")
+        self._sets = {name: torch.tensor([s == name for s in sets]) for name in sorted(set(sets) - {""})}
+        self._worn = any("masked" in row for row in rows)
+        self._wears = torch.tensor([bool(row) and self._worn and yes(row, "masked") for row in rows])
+        races = [members for name, members in self._sets.items() if name not in (MASK, CHILDREN)]
+        self._all = torch.stack(races).any(0) if races else None
+        if MASK in self._sets and not self._worn and not masked:
+            self._notes.append("no column 'masked' and no rendered masks: Mask is not measured")
+        for lacking, told in ((MASK not in self._sets, "mask"), (self._all is None, "multi-racial")):
+            if lacking:
+                self._notes.append(f"no {told} set: no score")
+
+    def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
+        """See :class:`Protocol`. Given rates take the place of the track's own."""
+        rows = []
+        if MASK in self._sets:
+            rows += self._mask_row(embedded, self._sets[MASK], fmrs or [MASK_FMR])
+        if CHILDREN in self._sets:
+            rows.append(self._bare_row("Children", embedded, self._sets[CHILDREN], fmrs or [MASK_FMR]))
+        for name, members in self._sets.items():
+            if name not in (MASK, CHILDREN):
+                rows.append(self._bare_row(name, embedded, members, fmrs or [FMR]))
+        if self._all is not None:
+            rows.append(self._bare_row(ALL, embedded, self._all, fmrs or [FMR]))
+        return rows
+
+    def _mask_row(self, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> list[Row]:
+        bare = (members & ~self._wears).nonzero()[:, 0]
+        if self._worn:
+            return [all_pairs_row("Mask", embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
+        if embedded.masked is None:
+            return []
+        both = embedded.on == "both"
+        return [all_pairs_row("Mask", embedded, bare, None if both else bare, fmrs, (both, True))]
+
+    @staticmethod
+    def _bare_row(name: str, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> Row:
+        return all_pairs_row(name, embedded, members.nonzero()[:, 0], None, fmrs)
+
+    def summary(self, fnmr: Mapping[str, Mapping[float, float]]) -> dict[str, float]:
+        """``score``: 0.25 TAR(Mask) + 0.75 TAR(MR-All), each at its first FMR."""
+        if "Mask" not in fnmr or ALL not in fnmr:
+            return {}
+        mask, everyone = (1 - next(iter(fnmr[name].values())) for name in ("Mask", ALL))
+        return {"score": MASK_SHARE * mask + (1 - MASK_SHARE) * everyone}

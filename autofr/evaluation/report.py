@@ -1,0 +1,183 @@
+"""An evaluation as a report: what ``report.json`` holds (keys: docs/evaluation.md), and the folder it lies in."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autofr.data import Faces
+from autofr.evaluation.bins import BINS
+from autofr.evaluation.comparisons import Comparisons
+from autofr.evaluation.errors import Curve, Errors
+from autofr.evaluation.protocols import Row
+from autofr.exceptions import AutofrError
+from autofr.files import sync_folder, write_json
+
+VERSION = 1
+"""Of the report's keys."""
+REPORT = "report.json"
+WORST = 16
+"""Errors shown: half of them false non-matches, half false matches."""
+_DET_POINTS, _HISTOGRAM_BINS = 300, 128
+
+
+def report_row(
+    comparisons: Comparisons,
+    errors: Errors,
+    bounds: Mapping[float, tuple[float, float]],
+    row: Row,
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """One row's figures, JSON-able: what is not measurable is ``None``."""
+    rates = [
+        {
+            "fmr": rate.fmr,
+            "fnmr": _number(rate.fnmr),
+            "tar": _number(rate.tar),
+            "threshold": _number(rate.threshold),
+            "interval": _interval(bounds.get(rate.fmr)),
+        }
+        for rate in errors.rates
+    ]
+    return {
+        "genuine": errors.genuine,
+        "impostor": errors.impostors,
+        "rates": rates,
+        "eer": _number(errors.eer),
+        "d_prime": _number(errors.d_prime),
+        "det": _det(errors.curve),
+        "histogram": _histogram(errors),
+        "worst": _worst(comparisons, errors, row, names),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _interval(bounds: tuple[float, float] | None) -> list[float] | None:
+    return None if bounds is None or math.isnan(bounds[0]) else list(bounds)
+
+
+def _det(curve: Curve) -> dict[str, list[float]]:
+    """Points of the curve, thinned to what a plot shows; each is exact."""
+    fmr, fnmr = curve.fmr, 1 - curve.tar
+    if len(fmr) > _DET_POINTS:
+        lowest = fmr[fmr > 0].min()
+        # As far along the plot as along its axes: decades of FMR, and the whole of FNMR.
+        way = (fmr.clamp(min=lowest).log10().diff().abs() / -lowest.log10() + fnmr.diff().abs()).cumsum(0)
+        wanted = torch.linspace(0, float(way[-1]), _DET_POINTS, dtype=way.dtype)
+        chosen = torch.searchsorted(way, wanted).clamp(max=len(fmr) - 1)
+        chosen = torch.unique(chosen)
+        fmr, fnmr, thresholds = fmr[chosen], fnmr[chosen], curve.thresholds[chosen]
+    else:
+        thresholds = curve.thresholds
+    return {"fmr": fmr.tolist(), "fnmr": fnmr.tolist(), "threshold": thresholds.tolist()}
+
+
+def _histogram(errors: Errors) -> dict[str, Any]:
+    genuine, impostor = errors.histogram.view(2, _HISTOGRAM_BINS, BINS // _HISTOGRAM_BINS).sum(2).tolist()
+    return {"low": errors.low, "high": errors.high, "genuine": genuine, "impostor": impostor}
+
+
+def _worst(comparisons: Comparisons, errors: Errors, row: Row, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The lowest genuine and the highest impostor scores."""
+    lowest = comparisons.genuine.topk(min(WORST // 2, errors.genuine), largest=False)
+    places = lowest.indices
+    genuine = zip(lowest.values.tolist(), *(side[places].tolist() for side in comparisons.genuine_pairs), strict=True)
+    top = slice(0, WORST // 2)
+    impostor = zip(errors.tail.scores[top].tolist(), *(side[top].tolist() for side in errors.tail.pairs), strict=True)
+    found = []
+    for kind, pairs in (("false non-match", genuine), ("false match", impostor)):
+        for score, *ids in pairs:
+            images = [i if row.images is None else row.images[i] for i in ids]
+            found.append(
+                {
+                    "kind": kind,
+                    "score": score,
+                    "images": images,
+                    "names": [names[i] for i in images],
+                    "masked": list(row.masked),
+                }
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report, and the faces that it is about.
+
+    Attributes:
+        report: as :func:`autofr.evaluate` returns it.
+        faces: the images; ``None``: embeddings from a file, of which no picture can be shown.
+        on, seed: of the rendered masks.
+    """
+
+    report: dict[str, Any]
+    faces: Faces | None
+    on: str
+    seed: int
+
+    @staticmethod
+    def check(folder: Path) -> None:
+        """Nothing, if a report can be written to ``folder``.
+
+        Raises:
+            AutofrError: something else is there.
+        """
+        if folder.exists() and not (folder.is_dir() and ((folder / REPORT).is_file() or not any(folder.iterdir()))):
+            raise AutofrError(f"{folder} exists and is no evaluation; name another folder with --out")
+
+    def write(self, folder: Path, tracking: bool, say: Callable[[str], None]) -> None:
+        """Write ``report.json`` and the pictures to ``folder``, which appears whole; log them to MLflow if asked to."""
+        from autofr.evaluation.plots import plot_det, plot_scores
+        from autofr.evaluation.worst import worst_sheet
+
+        name = self.report["model"]["name"]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary.mkdir()
+        write_json(temporary / REPORT, self.report)
+        plot_det({name: self.report}, temporary / "det.png")
+        plot_scores(self.report, temporary / "scores.png")
+        if self.faces is not None:
+            for row, entry in self.report["results"].items():
+                worst_sheet(entry["worst"], self.faces, self.seed, temporary / f"worst_{row.replace(' ', '_')}.png")
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+        if tracking:
+            from autofr.tracking.evaluations import log_evaluation
+
+            log_evaluation(folder, self.report, say)
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report in ``folder``.
+
+    Raises:
+        AutofrError: none is there, it is damaged, or of another version.
+    """
+    path = folder / REPORT
+    if not path.is_file():
+        raise AutofrError(f"{folder} holds no evaluation ({REPORT}); make one with autofr evaluate")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AutofrError(f"{path} is damaged: {error}") from error
+    if not isinstance(report, dict) or not {"version", "model", "benchmark", "results"} <= report.keys():
+        raise AutofrError(f"{path} is no report of an evaluation")
+    if report["version"] != VERSION:
+        raise AutofrError(f"{path} is of version {report['version']}; this autofr reads {VERSION}: evaluate again")
+    return report

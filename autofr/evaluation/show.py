@@ -1,0 +1,147 @@
+"""What ``evaluate``, ``compare`` and ``latency`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autofr.evaluation.compare import columns, figures, fnmr_column
+from autofr.evaluation.latency import LIMITS, MAN
+
+
+def print_evaluation(report: dict[str, Any], folder: Path) -> None:
+    """The errors of one model: a row a set of comparisons; below FNMR its 95 % interval."""
+    console = Console(highlight=False)
+    for note in report["notes"]:
+        console.print(note, markup=False, soft_wrap=True)
+    benchmark = report["benchmark"]
+    flip = {True: ", with flip averaging", False: ", without flip averaging", None: ""}[report["flip"]]
+    title = f"{report['model']['name']} on {benchmark['data'] or 'embeddings'} ({benchmark['protocol']}){flip}"
+    table = _table(title, {report["model"]["name"]: report})
+    for row, entry in report["results"].items():
+        shown = [_cell(column, entry) for column in _columns({"": report})]
+        table.add_row(escape(row), *shown)
+    console.print(table)
+    _print_pairs(console, report)
+    for name, value in report["summary"].items():
+        console.print(f"{name}: {_share(value)}", markup=False)
+    if report["masks"] is not None:
+        masks = report["masks"]
+        console.print(
+            f"masks: rendered on {masks['on']}, seed {masks['seed']}, version {masks['version']}, landmarks "
+            f"{masks['landmarks']}; {masks['bare']} of {benchmark['images']} images cannot be masked (no landmarks, or "
+            "turned away) and stay bare",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"report, DET plot, scores, worst errors: {folder}", markup=False, soft_wrap=True)
+
+
+def print_comparison(compared: Mapping[str, Mapping[str, dict[str, Any]]], folder: Path) -> None:
+    """A table a benchmark: a line a model and row."""
+    console = Console(highlight=False)
+    for title, reports in compared.items():
+        table = _table(title, reports, "model")
+        wanted = _columns(reports)
+        for row in dict.fromkeys(row for report in reports.values() for row in report["results"]):
+            for name, report in reports.items():
+                entry = report["results"].get(row)
+                table.add_row(escape(name), escape(row), *(_cell(c, entry) for c in wanted))
+            table.add_section()
+        console.print(table)
+        _print_pairs(console, next(iter(reports.values())))
+        for key in next(iter(reports.values()))["summary"]:
+            values = ", ".join(f"{name} {_share(report['summary'].get(key))}" for name, report in reports.items())
+            console.print(f"{key}: {values}", markup=False, soft_wrap=True)
+    console.print(f"table and DET plot: {folder}", markup=False, soft_wrap=True)
+
+
+def print_latency(found: dict[str, Any]) -> None:
+    """Milliseconds a stage, and the limits that are met."""
+    console = Console(highlight=False)
+    width, height = found["photo"]
+    detector = found["detector"] or "no detector"
+    flip = ", with the mirrored face" if found["flip"] else ""
+    table = Table(
+        title=f"{found['model']['name']}, {detector}, {width}x{height} photograph, batch 1{flip} (ms)",
+        title_justify="left",
+    )
+    table.add_column("stage")
+    for count in found["threads"]:
+        table.add_column(f"{count} thread{'s' if count > 1 else ''}: median", justify="right")
+        table.add_column("p95", justify="right")
+    first = next(iter(found["threads"].values()))["stages"]
+    for stage in first:
+        cells = []
+        for measured in found["threads"].values():
+            timed = measured["stages"].get(stage)
+            cells += ["", ""] if timed is None else [f"{timed['median']:.1f}", f"{timed['p95']:.1f}"]
+        table.add_row(stage, *cells)
+    console.print(table)
+    for count, measured in found["threads"].items():
+        limits = ", ".join(f"{name} {'met' if name in measured['meets'] else 'NOT met'}" for name in LIMITS)
+        console.print(f"{count} thread{'s' if count > 1 else ''}: {limits} (by p95 of the total)", markup=False)
+    if found["detector"] is None or not found["found"]:
+        console.print(
+            "the total lacks stages that were not timed: it meets limits that the whole may not", markup=False
+        )
+    console.print(
+        f"the limits are meant for one thread; the challenge's was FRUITS-1000; MAN reports {MAN['detection']:g} ms "
+        f"for detection and {MAN['recognition']:g} ms for recognition, on other hardware",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"{found['machine']}, {found['repeats']} calls", markup=False, soft_wrap=True)
+
+
+def _columns(reports: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Of every row, in the order of the first that has them; EER and d' last."""
+    rows = dict.fromkeys(row for report in reports.values() for row in report["results"])
+    found = dict.fromkeys(column for row in rows for column in columns(reports, row))
+    last = ("EER", "d'")
+    return [column for column in found if column not in last] + [column for column in last if column in found]
+
+
+def _table(title: str, reports: Mapping[str, dict[str, Any]], *before: str) -> Table:
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for column in (*before, ""):
+        table.add_column(column, overflow="fold")
+    for column in _columns(reports):
+        # What stays on a line: a number, or an interval below it.
+        table.add_column(column.replace("FNMR@", "FNMR\n@"), justify="right", no_wrap=True)
+    return table
+
+
+def _print_pairs(console: Console, report: dict[str, Any]) -> None:
+    """How many comparisons each row has; said once where all have the same."""
+    told: dict[str, list[str]] = {}
+    for row, entry in report["results"].items():
+        told.setdefault(f"{entry['genuine']:,} genuine and {entry['impostor']:,} impostor", []).append(row)
+    if len(told) == 1:
+        console.print(f"pairs: {next(iter(told))}")
+    for count, rows in told.items() if len(told) > 1 else ():
+        console.print(f"pairs, {', '.join(rows)}: {count}", markup=False, soft_wrap=True)
+
+
+def _cell(column: str, entry: dict[str, Any] | None) -> str:
+    """A figure as the table shows it; FNMR with its interval below it. Empty where the row has no such figure."""
+    cells = {} if entry is None else figures(entry)
+    if entry is None or column not in cells or (column == "accuracy" and cells[column] is None):
+        return ""
+    value = cells[column]
+    if column == "accuracy":
+        return f"{_share(value)}\n[dim]±{entry['accuracy_std']:.4f}[/]"
+    if column == "d'":
+        return "n/a" if value is None else f"{value:.2f}"
+    bounds = next((r["interval"] for r in entry["rates"] if column == fnmr_column(r["fmr"])), None)
+    return _share(value) if bounds is None else f"{_share(value)}\n[dim]{bounds[0]:.3f}-{bounds[1]:.3f}[/]"
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"

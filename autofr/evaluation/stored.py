@@ -1,0 +1,85 @@
+"""Embeddings that were computed elsewhere: a ``.npy`` array, and a label a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autofr.exceptions import AutofrError
+
+
+def read_embeddings(path: Path) -> Tensor:
+    """(N, D) float32 of a ``.npy`` file. Pickled arrays are refused.
+
+    Raises:
+        AutofrError: no such file, or no array of numbers (N, D).
+    """
+    array = _array(path, "embeddings")
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
+        raise AutofrError(f"embeddings {path} are {array.dtype} of shape {array.shape}; expected numbers (N, D)")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def read_labels(path: Path) -> list[str]:
+    """A name or a label a row: of a ``.npy`` file of strings or whole numbers, or of the lines of a text.
+
+    Raises:
+        AutofrError: no such file, or another content.
+    """
+    if path.suffix == ".npy":
+        array = _array(path, "labels")
+        if array.ndim != 1 or array.dtype.kind not in "iuU":
+            raise AutofrError(
+                f"labels {path} are {array.dtype} of shape {array.shape}; expected whole numbers or strings"
+            )
+        return [str(value) for value in array.tolist()]
+    if not path.is_file():
+        raise AutofrError(f"no labels file {path}")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise AutofrError(f"labels {path} are neither .npy nor text: {error}") from error
+    if not lines:
+        raise AutofrError(f"labels file {path} is empty")
+    return lines
+
+
+def named(lines: Sequence[str]) -> tuple[list[str], list[str], Tensor]:
+    """Names of the rows, identities, and (N,) int64 labels. In ``IDENTITY/IMAGE`` the identity stands before ``/``."""
+    owners = [line.rsplit("/", 1)[0] for line in lines]
+    identities = sorted(set(owners))
+    number = {identity: place for place, identity in enumerate(identities)}
+    names = [line if "/" in line else f"{line}/{place:06d}" for place, line in enumerate(lines)]
+    return names, identities, torch.tensor([number[owner] for owner in owners])
+
+
+def check_vectors(vectors: Tensor, names: Sequence[str], what: str) -> None:
+    """Nothing, if every row can be compared.
+
+    Raises:
+        AutofrError: rows with NaN or infinite values, or all zero; the message counts and names them.
+    """
+    for bad, told in (
+        (~vectors.isfinite().all(1), "not finite"),
+        (vectors.norm(dim=1) == 0, "of length zero"),
+    ):
+        if bool(bad.any()):
+            places = bad.nonzero()[:, 0].tolist()
+            listed = ", ".join(names[place] for place in places[:5]) + (", ..." if len(places) > 5 else "")
+            raise AutofrError(f"{len(places)} of {len(vectors)} embeddings of {what} are {told} ({listed})")
+
+
+def _array(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    if not path.is_file():
+        raise AutofrError(f"no {what} file {path}")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # numpy's own advice, to allow pickles, is not ours
+        raise AutofrError(f"{what} {path} cannot be read: empty, truncated, or no .npy of plain numbers") from error
+    if not isinstance(array, np.ndarray):
+        raise AutofrError(f"{what} {path} is an archive of several arrays; expected a .npy")
+    return array

@@ -1,0 +1,107 @@
+"""Evaluations and comparisons in MLflow: one run each. The reports are the truth; a store that is down costs a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofr.tracking.store import client_of, experiment_of, flatten, metric_name, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def log_evaluation(folder: Path, report: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Log a report with its pictures; that of a search's network becomes a child of the search's run.
+
+    Args:
+        folder: the evaluation's.
+        report: what its ``report.json`` holds.
+        say: takes a line for the user.
+    """
+    run_dir = next((p for p in folder.resolve().parents if (p / "journal.jsonl").is_file()), None)
+    about = {
+        "model": report["model"],
+        "benchmark": report["benchmark"],
+        "flip": report["flip"],
+        "masks": report["masks"],
+    }
+    name = f"evaluate {report['model']['name']} on {report['benchmark']['data'] or 'embeddings'}"
+    _log(folder, run_dir, name, about, metrics_of(report), say)
+
+
+def log_comparison(folder: Path, reports: Mapping[str, dict[str, Any]], say: Callable[[str], None]) -> None:
+    """Log a comparison: the figures of every model, by its name, and the pictures."""
+    metrics = {
+        f"{metric_name(name)}/{key}": v for name, report in reports.items() for key, v in metrics_of(report).items()
+    }
+    first = next(iter(reports.values()))
+    about = {"benchmark": first["benchmark"], "models": ", ".join(reports)}
+    name = f"compare on {first['benchmark']['data'] or 'embeddings'}"
+    _log(folder, None, name, about, metrics, say)
+
+
+def metrics_of(report: dict[str, Any]) -> dict[str, float]:
+    """The figures of a report as metrics: ``standard/FNMR at FMR 0.001``, ``standard/EER`` and so on."""
+    found: dict[str, float | None] = {}
+    for row, entry in report["results"].items():
+        prefix = metric_name(row)
+        found |= {f"{prefix}/FNMR at FMR {rate['fmr']:g}": rate["fnmr"] for rate in entry["rates"]}
+        found |= {
+            f"{prefix}/EER": entry["eer"],
+            f"{prefix}/d-prime": entry["d_prime"],
+            f"{prefix}/accuracy": entry.get("accuracy"),
+        }
+    found |= {metric_name(name): value for name, value in report["summary"].items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def runs_folder(folder: Path) -> Path:
+    """The folder of runs that ``folder`` lies in: the nearest with a store, or called ``runs``; else the one above it."""
+    above = folder.resolve().parents
+    return next((p for p in above if (p / "mlflow.db").is_file() or p.name == "runs"), above[0])
+
+
+def _log(
+    folder: Path,
+    run_dir: Path | None,
+    name: str,
+    about: dict[str, Any],
+    metrics: dict[str, float],
+    say: Callable[[str], None],
+) -> None:
+    runs = runs_folder(folder) if run_dir is None else run_dir.parent
+    uri = tracking_uri(runs)
+    try:
+        client = client_of(uri)
+        run = _run(client, uri, runs, run_dir, name)
+        from mlflow.entities import Metric, Param
+
+        client.log_batch(
+            run,
+            [Metric(key, value, 0, 0) for key, value in metrics.items()],
+            [Param(key, str(value)[:6000]) for key, value in flatten(about).items()],
+        )
+        for path in sorted(folder.iterdir()):
+            client.log_artifact(run, str(path))
+        client.set_terminated(run)
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        say(f"MLflow at {uri} failed ({first}); the report in {folder} is complete")
+
+
+def _run(client: MlflowClient, uri: str, runs: Path, run_dir: Path | None, name: str) -> str:
+    """A new run, below that of the search if this store has it."""
+    from mlflow.exceptions import MlflowException
+
+    experiment, tags = experiment_of(client, uri, runs), {}
+    if run_dir is not None and (run_dir / "mlflow.json").is_file():
+        parent = json.loads((run_dir / "mlflow.json").read_text(encoding="utf-8"))["parent"]
+        try:
+            experiment = client.get_run(parent).info.experiment_id
+            tags = {"mlflow.parentRunId": parent}
+        except MlflowException:  # tracked in another store, or deleted there
+            pass
+    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)

@@ -1,0 +1,59 @@
+"""The MLflow store: where it is, and how autofr speaks to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "autofr"
+
+
+def tracking_uri(runs: Path) -> str:
+    """Where runs are tracked: ``MLFLOW_TRACKING_URI``, or else a SQLite file in the folder of run directories."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of the store at ``uri``."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # and its notices do not tear the progress bar
+    # A server that is down is found out in seconds, not in MLflow's minutes: the next generation tries again.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def experiment_of(client: MlflowClient, uri: str, runs: Path) -> str:
+    """The id of autofr's experiment, which is made if it is not there; files of a SQLite store lie beside it.
+
+    Args:
+        client: of the store.
+        uri: of the store.
+        runs: the folder of run directories.
+    """
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return str(found.experiment_id)
+    local = (runs / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of models, not of agents
+    return str(client.create_experiment(EXPERIMENT, local, kind))
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    out: dict[str, Any] = {}
+    for key, value in nested.items():
+        out |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+def metric_name(option: str) -> str:
+    """A name in the characters that MLflow allows: ``ArcFace(m=0.3)`` becomes ``ArcFace m 0.3``."""
+    return re.sub(r"[^\w.\-]+", " ", option).strip() or "option"
