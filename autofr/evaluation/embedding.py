@@ -17,7 +17,7 @@ from autofr.masks import RandomFaceMask
 from autofr.masks.geometry import AWAY
 from autofr.masks.parameters import COVERAGE, MATERIAL
 from autofr.masks.parameters import VERSION as MASKS_VERSION
-from autofr.models import Model, embed_all
+from autofr.models import Model
 from autofr.seeding import seeded
 
 BATCH = 256
@@ -73,7 +73,8 @@ def masked_copies(anchors: Tensor, pixels: Tensor, seed: int, first: int = 0) ->
     for place in range(0, len(pixels), BATCH):
         chunk = slice(place, place + BATCH)
         with seeded(seed, "evaluation masks", (first + place) // BATCH):
-            out.append((mask(pixels[chunk].float() / 255, anchors[chunk]) * 255).round().to(torch.uint8))
+            copies = mask(pixels[chunk].float().div_(255), anchors[chunk])
+        out.append(copies.mul_(255).round_().to(torch.uint8))
     return torch.cat(out)
 
 
@@ -104,10 +105,10 @@ def embed_set(
     for first in range(0, len(faces), BATCH):
         wanted = torch.arange(first, min(first + BATCH, len(faces)))
         pixels = faces.read(wanted)
-        plain.append(embed_all(model, pixels, flip))
+        plain.append(model.embed(pixels, flip))
         if mask_seed is not None and faces.anchors is not None:
             masks = masked_copies(faces.anchors[wanted], pixels, mask_seed, first)
-            masked.append(embed_all(model, masks, flip))
+            masked.append(model.embed(masks, flip))
         progress(len(wanted))
     return torch.cat(plain), torch.cat(masked) if masked else None
 

@@ -21,7 +21,7 @@ from autofr.detection import Detector, align_face, create_detector, usable
 from autofr.detection.align import SIZE
 from autofr.exceptions import AutofrError
 from autofr.images import open_image
-from autofr.models import Model, embed_all, load_model
+from autofr.models import Model, load_model
 
 LIMITS = {"FRUITS-100": 100.0, "FRUITS-500": 500.0, "FRUITS-1000": 1000.0}
 """Milliseconds from photograph to embedding on one core of a CPU, as the WebFace260M benchmark sets them (Zhu et al.,
@@ -164,7 +164,7 @@ def _one(
             pixels = torch.from_numpy(np.asarray(aligned).transpose(2, 0, 1).copy())[None]
             taken["alignment"] = time.perf_counter() - done
     begun = time.perf_counter()
-    embed_all(model, pixels, flip)
+    model.embed(pixels, flip)
     end = time.perf_counter()
     return {**taken, "recognition": end - begun, "total": end - start}
 

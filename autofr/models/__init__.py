@@ -1,5 +1,5 @@
 """Models to evaluate and to time, from anywhere: autofr's own, ONNX files, timm."""
 
-from autofr.models.base import Model, embed_all, load_model
+from autofr.models.base import Model, load_model
 
-__all__ = ["Model", "embed_all", "load_model"]
+__all__ = ["Model", "load_model"]

@@ -26,11 +26,12 @@ class Model(Protocol):
     about: dict[str, Any]
     image_size: int
 
-    def embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor, flip: bool = False) -> Tensor:
         """Embed aligned faces.
 
         Args:
-            pixels: (B, 3, S, S) uint8, RGB, aligned to the ArcFace template, of any size S.
+            pixels: (B, 3, S, S) uint8, RGB, aligned to the ArcFace template, of any size S, on the CPU.
+            flip: add the embedding of the mirrored image.
 
         Returns:
             (B, D) float32 on the CPU, not normalised: lengths can weigh the images of a template.
@@ -38,11 +39,10 @@ class Model(Protocol):
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
-    """uint8 pixels as floats in [0, 1], of another size."""
-    images = pixels.float() / 255
-    if images.shape[-2:] == (size, size):
-        return images
-    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    """uint8 pixels at another size, uint8."""
+    if pixels.shape[-2:] == (size, size):
+        return pixels
+    return F.interpolate(pixels, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 class TorchModel:
@@ -72,23 +72,14 @@ class TorchModel:
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
 
     @torch.no_grad()
-    def embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor, flip: bool = False) -> Tensor:
         """See :class:`Model`."""
-        images = (resized(pixels.to(self.device), self.image_size) - self._mean) / self._std
-        out: Tensor = self._net(images.contiguous(memory_format=torch.channels_last))
-        return out.float().cpu()
-
-
-def embed_all(model: Model, pixels: Tensor, flip: bool) -> Tensor:
-    """Embeddings of a batch, (B, D) float32, not normalised.
-
-    Args:
-        model: the model.
-        pixels: (B, 3, S, S) uint8.
-        flip: add the embedding of the mirrored image.
-    """
-    vectors = model.embed(pixels)
-    return vectors + model.embed(pixels.flip(-1)) if flip else vectors
+        images = resized(pixels, self.image_size).to(self.device, torch.float32).div_(255)
+        images = images.sub_(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self._net(images).float()
+        if flip:
+            out = out + self._net(images.flip(-1)).float()
+        return out.cpu()
 
 
 def load_model(spec: str | Path, device: torch.device, threads: int | None = None) -> Model:

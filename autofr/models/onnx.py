@@ -101,10 +101,13 @@ class OnnxModel:
         }
         self.embed(torch.zeros(1, 3, self.image_size, self.image_size, dtype=torch.uint8))  # told now if it cannot run
 
-    def embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor, flip: bool = False) -> Tensor:
         """See :class:`autofr.models.Model`."""
-        images = (resized(pixels.cpu(), self.image_size) * 255 - self._mean) / self._std
+        images = resized(pixels, self.image_size).float().sub_(self._mean).div_(self._std)
         images = images.flip(1) if self._bgr else images
+        return self._run(images) + self._run(images.flip(-1)) if flip else self._run(images)
+
+    def _run(self, images: Tensor) -> Tensor:
         values = images.numpy() if self._first else images.permute(0, 2, 3, 1).contiguous().numpy()
         batches = np.split(values, len(values)) if self._single else [values]
         try:

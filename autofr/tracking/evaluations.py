@@ -59,7 +59,7 @@ def metrics_of(report: dict[str, Any]) -> dict[str, float]:
 
 
 def runs_folder(folder: Path) -> Path:
-    """The folder of runs that ``folder`` lies in: the nearest with a store, or called ``runs``; else the one above it."""
+    """The folder of runs that ``folder`` lies in: the nearest with a store, or called ``runs``; else its parent."""
     above = folder.resolve().parents
     return next((p for p in above if (p / "mlflow.db").is_file() or p.name == "runs"), above[0])
 

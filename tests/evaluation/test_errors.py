@@ -39,7 +39,7 @@ wild = st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False
 
 
 @given(genuine=scores, impostor=scores, fmr=st.sampled_from([0.05, 0.1, 0.25, 0.5, 0.9]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_equals_counting_with_ties(genuine: list[float], impostor: list[float], fmr: float) -> None:
     found = measure_scores(torch.tensor(genuine), torch.tensor(impostor), [fmr])
     if len(impostor) * fmr < 1 - 1e-9:
@@ -50,7 +50,7 @@ def test_equals_counting_with_ties(genuine: list[float], impostor: list[float], 
 
 
 @given(genuine=wild, impostor=wild, fmr=st.sampled_from([0.1, 0.5]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_equals_counting_where_bins_are_useless(genuine: list[float], impostor: list[float], fmr: float) -> None:
     """Scores over 60 decades: nearly all share a bin, and are told apart all the same."""
     found = measure_scores(torch.tensor(genuine), torch.tensor(impostor), [fmr])
@@ -110,13 +110,8 @@ def test_is_monotone_and_blind_to_monotone_maps() -> None:
 @settings(max_examples=100, deadline=None)
 def test_swapping_labels_and_the_sign_leaves_the_eer(genuine: list[float], impostor: list[float]) -> None:
     """Called impostor and turned round, the same scores have FMR and FNMR exchanged."""
-    one, other = torch.tensor(genuine), torch.tensor(impostor)
-    swapped = measure_scores(-other, -one, [0.5]).eer
-    # A threshold that is a score rejects it, and accepts it once the sign is turned: ties move the EER by a step.
-    step = 0.5 / len(genuine) + 0.5 / len(impostor) if set(genuine) & set(impostor) else 1e-12
-    assert abs(measure_scores(one, other, [0.5]).eer - swapped) <= step * max(
-        genuine.count(v) + impostor.count(v) for v in genuine + impostor
-    )
+    swapped = measure_scores(-torch.tensor(impostor), -torch.tensor(genuine), [0.5]).eer
+    assert any(swapped == pytest.approx(value, abs=1e-12) for value in eer_by_hand(genuine, impostor))
 
 
 def vectors(rows: int, seed: int, near: Tensor | None = None) -> Tensor:

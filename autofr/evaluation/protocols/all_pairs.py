@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, check_pairs, every, usual_fmrs
+from autofr.evaluation.protocols.base import (
+    Embedded,
+    Protocol,
+    Row,
+    all_pairs_row,
+    check_pairs,
+    rendered_row,
+    usual_fmrs,
+)
 
 
 class AllAgainstAll(Protocol):
@@ -25,8 +33,6 @@ class AllAgainstAll(Protocol):
     def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
         """See :class:`Protocol`."""
         wanted = usual_fmrs(self._impostors) if fmrs is None else fmrs
-        whole = every(embedded.labels)
-        return [
-            all_pairs_row(name, embedded, whole, None if first == second else whole, wanted, (first, second))
-            for name, first, second in embedded.kinds()
-        ]
+        whole = torch.arange(len(embedded.labels))
+        standard = all_pairs_row("standard", embedded, whole, None, wanted)
+        return [standard] if embedded.masked is None else [standard, rendered_row("masked", embedded, whole, wanted)]

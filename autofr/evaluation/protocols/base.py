@@ -198,6 +198,14 @@ def all_pairs_row(
     return Row(name, make, fmrs, embedded.labels, masked=(probes_masked, gallery_masked))
 
 
-def every(labels: Tensor) -> Tensor:
-    """All indices."""
-    return torch.arange(len(labels))
+def rendered_row(name: str, embedded: Embedded, places: Tensor, fmrs: Sequence[float]) -> Row:
+    """All pairs of a subset with rendered masks: masked probes against every other bare image, or masks on both sides.
+
+    Args:
+        name: of the row.
+        embedded: all images, with masked copies.
+        places: (n,) int64 indices of the subset.
+        fmrs: target false match rates.
+    """
+    both = embedded.on == "both"
+    return all_pairs_row(name, embedded, places, None if both else places, fmrs, (both, True))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 
@@ -87,10 +87,7 @@ class InsightFaceTrack(Protocol):
         bare = (members & ~self._wears).nonzero()[:, 0]
         if self._worn:
             return [all_pairs_row("Mask", embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
-        if embedded.masked is None:
-            return []
-        both = embedded.on == "both"
-        return [all_pairs_row("Mask", embedded, bare, None if both else bare, fmrs, (both, True))]
+        return [] if embedded.masked is None else [rendered_row("Mask", embedded, bare, fmrs)]
 
     @staticmethod
     def _bare_row(name: str, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> Row:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 
@@ -68,7 +68,6 @@ class WebFace260M(Protocol):
             "Wild": torch.tensor([s == "wild" for s in scenes]),
             "Controlled": torch.tensor([s == "controlled" for s in scenes]),
         }
-        self._bare = ~wears
         self._wears = wears
         if self._worn and not bool(wears.any()):
             raise AutofrError(f"{self._path}: no image is masked; leave the column out to render masks")
@@ -78,18 +77,15 @@ class WebFace260M(Protocol):
     def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
         """See :class:`Protocol`."""
         wanted = [FMR] if fmrs is None else fmrs
-        rows = []
-        for group in GROUPS:
-            inside = self._groups[group]
-            bare = (inside & self._bare).nonzero()[:, 0]
-            rows.append(all_pairs_row(f"SFR {group}", embedded, bare, None, wanted))
+        bare = {group: (self._groups[group] & ~self._wears).nonzero()[:, 0] for group in GROUPS}
+        rows = [all_pairs_row(f"SFR {group}", embedded, bare[group], None, wanted) for group in GROUPS]
+        for group in GROUPS if self._worn or embedded.masked is not None else ():
             if self._worn:
-                worn = (inside & self._wears).nonzero()[:, 0]
-                rows.append(all_pairs_row(f"MFR {group}", embedded, bare, worn, wanted))
-            elif embedded.masked is not None:
-                both = embedded.on == "both"
-                rows.append(all_pairs_row(f"MFR {group}", embedded, bare, None if both else bare, wanted, (both, True)))
-        return sorted(rows, key=lambda row: row.name, reverse=True)
+                worn = (self._groups[group] & self._wears).nonzero()[:, 0]
+                rows.append(all_pairs_row(f"MFR {group}", embedded, bare[group], worn, wanted))
+            else:
+                rows.append(rendered_row(f"MFR {group}", embedded, bare[group], wanted))
+        return rows
 
     def summary(self, fnmr: Mapping[str, Mapping[float, float]]) -> dict[str, float]:
         """The blended columns, at the first FMR: 0.25 MFR + 0.75 SFR."""

@@ -51,7 +51,7 @@ def test_missing_images_are_counted_and_over_one_percent_refused(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "too few pairs"),
+        ("", "is empty"),
         ("10 300\nP00 1 2\n", "too few pairs"),
         ("10 300\nP00 one 2\n", "neither"),
         ("P00 1 2 3 4\n", "neither"),
