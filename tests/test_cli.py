@@ -51,7 +51,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
-    for command in ("search", "train", "evaluate", "landmarks", "mask", "spaces", "ui"):
+    for command in ("search", "train", "evaluate", "compare", "latency", "landmarks", "mask", "spaces", "ui"):
         done = run(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "usage: autofr" in done.stdout
@@ -63,13 +63,15 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         assert f"--{option} " in text
 
 
-def test_help_names_every_loss_and_policy() -> None:
-    from autofr.cli import training
+def test_help_names_every_loss_policy_and_protocol() -> None:
+    from autofr.cli import evaluation, training
+    from autofr.evaluation.protocols import PROTOCOLS
     from autofr.losses import LOSSES
     from autofr.search.policies import POLICIES
 
     assert ", ".join(sorted(LOSSES)) == training.LOSSES
     assert ", ".join(sorted(POLICIES)) == training.POLICIES
+    assert ", ".join(sorted(PROTOCOLS)) == evaluation.PROTOCOLS
 
 
 @pytest.mark.slow
@@ -197,9 +199,42 @@ def test_bad_input_is_one_line_and_status_2(
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.suffix != ".py"] == []
 
 
+@pytest.mark.slow
+def test_evaluated_compared_and_timed(folder: Path, tmp_path: Path) -> None:
+    """Two trainings, from their directories to a table and a picture; then what a face takes."""
+    for name, m in (("a", "0.1"), ("b", "0.3")):
+        run_dir = tmp_path / "runs" / name
+        arguments: list[str | Path] = ["train", "--loss", f"arcface:{m}", "--data", folder, *TINY, "--no-tracking"]
+        assert run(*arguments, "--run-dir", run_dir, cwd=tmp_path).returncode == 0
+        done = run("evaluate", run_dir, "--data", folder, "--fmr", "0.1,0.05", "--no-tracking", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "@1e-1" in done.stdout
+        assert (run_dir / "evaluations" / "faces" / "report.json").is_file()
+    done = run("compare", "runs/a", "runs/b", "--no-tracking", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("masked") == 2
+    assert {p.name for p in (tmp_path / "runs" / "comparison").iterdir()} == {"compare.csv", "compare.json", "det.png"}
+    done = run("latency", "runs/a", "--repeats", "5", "--json", tmp_path / "l.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "FRUITS-1000 met" in done.stdout
+    assert json.loads((tmp_path / "l.json").read_text())["threads"]["1"]["stages"]["recognition"]["median"] > 0
+
+
+def test_where_reports_go() -> None:
+    from autofr.cli.evaluation import default_folder
+
+    asked = {"data": "x/lfw/", "labels": None, "protocol": None, "pairs": "p.txt", "flip": True, "masked": None}
+    assert default_folder({**asked, "model": "nets/a.onnx:mean=0"}) == Path("runs/evaluations/nets_a.onnx/lfw-pairs")
+    asked |= {"protocol": "ijb:norms=False", "flip": False, "masked": "both"}
+    assert default_folder({**asked, "model": "timm/resnet18"}).name == "lfw-ijb-no-flip-both"
+
+
 def test_evaluate_refuses_what_is_no_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(tmp_path), "--data", str(folder)]) == 2
+    assert main(["evaluate", str(tmp_path), "--data", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "no run directory and no checkpoint" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path), "--data", str(folder), "--fmr", "low"]) == 2
+    assert "such as 1e-3,1e-4; got 'low'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

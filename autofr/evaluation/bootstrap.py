@@ -43,7 +43,7 @@ def intervals(
     """
     wanted = [rate.fmr for rate in errors.rates if not math.isnan(rate.fnmr)]
     found = dict.fromkeys((rate.fmr for rate in errors.rates), (math.nan, math.nan))
-    people = np.unique(identities.numpy())
+    people = comparisons.people().numpy()
     if not wanted or len(people) < 2 or resamples < 1:
         return found
     weights = _draws(int(people[-1]) + 1, people, resamples, seed)

@@ -35,16 +35,18 @@ class Comparisons(Protocol):
 
     Attributes:
         genuine: (G,) every genuine score; higher is more alike.
-        genuine_pairs: ids of the two sides of each, (G,) int64 twice.
         impostors: how many impostor scores there are.
         low, high: scores lie between them, or are counted with the outermost ones; what decides no figure.
     """
 
     genuine: Tensor
-    genuine_pairs: Pairs
     impostors: int
     low: float
     high: float
+
+    @property
+    def genuine_pairs(self) -> Pairs:
+        """Ids of the two sides of each genuine score, (G,) int64 twice."""
 
     def impostor_blocks(self) -> Iterator[Block]:
         """Every impostor score once."""
@@ -55,6 +57,9 @@ class Comparisons(Protocol):
     def sample(self) -> Tensor | None:
         """Some impostor scores, from which to guess where thresholds lie; ``None`` where a second pass is cheap."""
 
+    def people(self) -> Tensor:
+        """The identities that take part, each once, int64 on the CPU."""
+
     def impostor_weight(self, weights: Tensor) -> float:
         """Sum over the impostor pairs of the product of their sides' weights.
 
@@ -63,7 +68,69 @@ class Comparisons(Protocol):
         """
 
 
-class ListedPairs:
+def moments(scores: Tensor) -> tuple[float, float]:
+    """Mean and (population) variance in float64, a part at a time, about the first score: far from zero, squares would
+    lose digits."""
+    first, total, squares = float(scores[0]), 0.0, 0.0
+    for part in torch.split(scores, ROWS * COLUMNS):
+        shifted = part.double() - first
+        total, squares = total + float(shifted.sum()), squares + float(shifted.dot(shifted))
+    mean = total / len(scores)
+    return first + mean, max(0.0, squares / len(scores) - mean**2)
+
+
+class ScoreLists:
+    """Two lists of scores. The id of either side of a comparison is its place in its list.
+
+    Args:
+        genuine: (G,) float, finite.
+        impostor: (I,) float, finite.
+    """
+
+    def __init__(self, genuine: Tensor, impostor: Tensor) -> None:
+        self.genuine, self.impostor = genuine, impostor
+        self.impostors = len(impostor)
+        bounds = [float(v) for scores in (genuine, impostor) if len(scores) for v in scores.aminmax()]
+        self.low, self.high = min(bounds, default=0.0), max(bounds, default=1.0)
+
+    @property
+    def genuine_pairs(self) -> Pairs:
+        """See :class:`Comparisons`."""
+        places = torch.arange(len(self.genuine), device=self.genuine.device)
+        return places, places
+
+    def impostor_pairs(self, places: Tensor) -> Pairs:
+        """Ids of the two sides of the impostor scores at some places."""
+        return places, places
+
+    def impostor_blocks(self) -> Iterator[Block]:
+        """See :class:`Comparisons`."""
+        step = ROWS * COLUMNS
+        for start in range(0, self.impostors, step):
+
+            def pairs(places: Tensor, start: int = start) -> Pairs:
+                return self.impostor_pairs(start + places)
+
+            yield Block(self.impostor[start : start + step], pairs)
+
+    def impostor_moments(self) -> tuple[float, float]:
+        """See :class:`Comparisons`."""
+        return moments(self.impostor)
+
+    def sample(self) -> Tensor | None:
+        """See :class:`Comparisons`."""
+        return None
+
+    def people(self) -> Tensor:
+        """See :class:`Comparisons`."""
+        raise ValueError("the identities behind these scores are not known")
+
+    def impostor_weight(self, weights: Tensor) -> float:
+        """See :class:`Comparisons`."""
+        raise ValueError("the identities behind these scores are not known")
+
+
+class ListedPairs(ScoreLists):
     """Scores of a list of pairs.
 
     Args:
@@ -76,36 +143,32 @@ class ListedPairs:
     def __init__(
         self, scores: Tensor, same: Tensor, first: Tensor, second: Tensor, identities: Tensor | None = None
     ) -> None:
-        self.genuine, self._impostor = scores[same], scores[~same]
-        self.genuine_pairs = first[same], second[same]
+        super().__init__(scores[same], scores[~same])
+        self._genuine_pairs = first[same], second[same]
         self._pairs = first[~same], second[~same]
-        self.impostors = len(self._impostor)
         self._identities = identities
-        self.low, self.high = (float(v) for v in scores.aminmax()) if len(scores) else (0.0, 1.0)
 
-    def impostor_blocks(self) -> Iterator[Block]:
+    @property
+    def genuine_pairs(self) -> Pairs:
         """See :class:`Comparisons`."""
-        step = ROWS * COLUMNS
-        for start in range(0, self.impostors, step):
+        return self._genuine_pairs
 
-            def pairs(places: Tensor, start: int = start) -> Pairs:
-                return self._pairs[0][start + places], self._pairs[1][start + places]
+    def impostor_pairs(self, places: Tensor) -> Pairs:
+        """See :class:`ScoreLists`."""
+        return self._pairs[0][places], self._pairs[1][places]
 
-            yield Block(self._impostor[start : start + step], pairs)
-
-    def impostor_moments(self) -> tuple[float, float]:
+    def people(self) -> Tensor:
         """See :class:`Comparisons`."""
-        values = self._impostor.double()
-        return float(values.mean()), float(values.var(correction=0))
-
-    def sample(self) -> Tensor | None:
-        """See :class:`Comparisons`."""
-        return None
+        if self._identities is None:
+            return super().people()
+        sides = torch.cat([*self._genuine_pairs, *self._pairs])
+        people: Tensor = torch.unique(self._identities[sides])
+        return people
 
     def impostor_weight(self, weights: Tensor) -> float:
         """See :class:`Comparisons`."""
         if self._identities is None:
-            raise ValueError("the identities of these pairs are not known")
+            return super().impostor_weight(weights)
         first, second = (self._identities[side] for side in self._pairs)
         return float((weights[first] * weights[second]).sum())
 
@@ -156,8 +219,13 @@ class AllPairs:
             right.append(self._gallery.ids[column + places[:, 1]])
         empty = gallery.ids.new_empty(0)
         self.genuine = torch.cat(genuine) if genuine else gallery.vectors.new_empty(0)
-        self.genuine_pairs = (torch.cat(left), torch.cat(right)) if left else (empty, empty)
+        self._genuine_pairs = (torch.cat(left), torch.cat(right)) if left else (empty, empty)
         self.impostors = self._count()
+
+    @property
+    def genuine_pairs(self) -> Pairs:
+        """See :class:`Comparisons`."""
+        return self._genuine_pairs
 
     @cached_property
     def _per_identity(self) -> tuple[Tensor, Tensor]:
@@ -172,9 +240,14 @@ class AllPairs:
     def _count(self) -> int:
         return round(self.impostor_weight(torch.ones(len(self._per_identity[0]), dtype=torch.float64)))
 
+    def people(self) -> Tensor:
+        """See :class:`Comparisons`."""
+        probes, gallery = self._per_identity
+        return (probes + gallery).nonzero()[:, 0]
+
     def impostor_weight(self, weights: Tensor) -> float:
         """See :class:`Comparisons`. One id has one label, so a row's own image is among the pairs left out."""
-        probes, gallery = (weights * count for count in self._per_identity)
+        probes, gallery = (weights[: len(count)] * count for count in self._per_identity)
         ordered = float(probes.sum() * gallery.sum() - (probes * gallery).sum())
         return ordered / 2 if self._once else ordered
 

@@ -25,13 +25,12 @@ BATCH = 256
 
 
 @torch.no_grad()
-def embed(backbone: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
-    """L2-normalised embeddings of images that are in memory.
+def embed(backbone: nn.Module, images: Tensor) -> Tensor:
+    """L2-normalised embeddings of images that are in memory, by a network that is being trained.
 
     Args:
         backbone: from (B, 3, S, S) in [-1, 1] to (B, D); it is put into evaluation mode, and back.
-        images: (N, 3, S, S) normalised float32, or uint8 pixels, on any device.
-        flip: add the embedding of the mirrored image before normalising.
+        images: (N, 3, S, S) uint8 pixels, on any device.
 
     Returns:
         (N, D) float32 on the backbone's device. A backbone that has diverged gives NaN rows.
@@ -39,15 +38,10 @@ def embed(backbone: nn.Module, images: Tensor, flip: bool = False) -> Tensor:
     device = next(backbone.parameters()).device
     training = backbone.training
     backbone.eval()
-    out = []
-    for chunk in torch.split(images, BATCH):
-        batch = chunk.to(device)
-        if batch.dtype == torch.uint8:
-            batch = normalise(batch.float() / 255)
-        vector = backbone(batch)
-        if flip:
-            vector = vector + backbone(batch.flip(-1))
-        out.append(F.normalize(vector.float(), dim=1))
+    out = [
+        F.normalize(backbone(normalise(chunk.to(device).float() / 255)).float(), dim=1)
+        for chunk in torch.split(images, BATCH)
+    ]
     backbone.train(training)
     return torch.cat(out)
 

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.bins import BINS, Bins, above, bin_of, count, spans_of, where
-from autofr.evaluation.comparisons import AllPairs, Comparisons, ListedPairs, Pairs, Side
+from autofr.evaluation.comparisons import AllPairs, Comparisons, Pairs, ScoreLists, Side, moments
 
 TAIL = 1 << 24
 """Most impostor scores kept from the top down, for intervals."""
-_DEEP = 1 << 16  # a draw of identities may move a threshold of few impostors by this many ranks
-_SHARED = 1 << 21  # ranks so high are kept from the top down, not each in a window of its own
+_DEEP = (1 << 16, 1 << 21)  # by how many ranks a draw of identities may move a threshold: of few impostors, of many
+_SHARED = 1 << 23  # ranks so high are kept from the top down, not each in a window of its own
 _WINDOW = 1 << 23  # most impostor scores kept on each side of a guessed threshold
 
 
@@ -134,10 +134,7 @@ def measure_scores(genuine: Tensor, impostor: Tensor, fmrs: Sequence[float]) -> 
         impostor: (I,) scores.
         fmrs: target false match rates.
     """
-    scores = torch.cat([genuine, impostor.to(genuine.dtype)])
-    same = torch.arange(len(scores), device=scores.device) < len(genuine)
-    ids = torch.arange(len(scores), device=scores.device)
-    return measure(ListedPairs(scores, same, ids, ids), fmrs)
+    return measure(ScoreLists(genuine, impostor.to(genuine.dtype)), fmrs)
 
 
 def all_pairs_fnmr(
@@ -174,7 +171,7 @@ class _Measurement:
         allowed = [impostors_allowed(fmr, self.count) for fmr in fmrs]
         self.ranks = {fmr: k for fmr, k in zip(fmrs, allowed, strict=True) if 1 <= k < self.count}
         largest = max(self.ranks.values(), default=0)
-        lowest = largest + min(max(largest, _DEEP), _SHARED) if tail else 0
+        lowest = largest + min(max(largest, _DEEP[0]), _DEEP[1]) if tail else 0
         self.tail_rank = max(0, min(self.count, TAIL, max(lowest, 64)) - 1)
         self.kept = Kept(self.genuine.new_empty(0), (torch.empty(0, dtype=torch.int32),) * 2)
         self.kept_bins = torch.zeros(BINS, dtype=torch.bool, device=self.device)
@@ -187,8 +184,8 @@ class _Measurement:
         guess = self.kept_bins if sample is None else self._guessed(count(self.bins.of(sample)))
         del sample
         self._pass(guess, first=True)
-        missing = self._needed(self.impostor_bins) & ~self.kept_bins & (self.impostor_bins > 0)
-        if bool(missing.any()):
+        missing = self._needed(self.impostor_bins) & ~self.kept_bins
+        if bool((missing & (self.impostor_bins > 0)).any()):
             self._pass(missing, first=False)
 
     def _pass(self, wanted: Tensor, first: bool) -> None:
@@ -298,9 +295,9 @@ class _Measurement:
 
     def _d_prime(self) -> float:
         mean, variance = self.comparisons.impostor_moments()
-        genuine = self.genuine.double()
-        spread = math.sqrt((float(genuine.var(correction=0)) + variance) / 2)
-        return (float(genuine.mean()) - mean) / spread if spread > 0 else math.nan
+        own_mean, own_variance = moments(self.genuine)
+        spread = math.sqrt((own_variance + variance) / 2)
+        return (own_mean - mean) / spread if spread > 0 else math.nan
 
     def _curve(self) -> Curve:
         if not self.count or not len(self.genuine):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,8 @@ def score(run_dir: Path, faces: Path) -> list[dict[str, Any]]:
         for flip in (False, True):
             report = autofr.evaluate(run_dir, faces / test, pairs=faces / f"{test}_pairs.txt", flip=flip)
             for kind in ("standard", "masked"):
-                scores = report[kind]
-                fnmr = {f"fnmr@{f:g}": "" if math.isnan(v) else round(v, 4) for f, v in scores["fnmr"].items()}
+                scores = report["results"][kind]
+                fnmr = {f"fnmr@{r['fmr']:g}": "" if r["fnmr"] is None else round(r["fnmr"], 4) for r in scores["rates"]}
                 accuracy = {"accuracy": round(scores["accuracy"], 4), "std": round(scores["accuracy_std"], 4)}
                 rows.append({"test": test, "kind": kind, "flip": flip, **accuracy, **fnmr})
     return rows

@@ -69,11 +69,12 @@ def score(run_dir: Path, faces: Path) -> dict[str, float]:
     kept = run_dir / "scores.json"
     if not kept.exists():
         mfr2, lfw = (
-            autofr.evaluate(run_dir, faces / name, pairs=faces / f"{name}_pairs.txt") for name in ("mfr2", "lfw")
+            autofr.evaluate(run_dir, faces / name, pairs=faces / f"{name}_pairs.txt", fmrs=[0.01])["results"]
+            for name in ("mfr2", "lfw")
         )
         found = (
-            *(mfr2["standard"]["accuracy"], mfr2["standard"]["fnmr"][0.01], lfw["standard"]["accuracy"]),
-            *(lfw["masked"]["accuracy"], lfw["masked"]["fnmr"][0.01]),
+            *(mfr2["standard"]["accuracy"], mfr2["standard"]["rates"][0]["fnmr"], lfw["standard"]["accuracy"]),
+            *(lfw["masked"]["accuracy"], lfw["masked"]["rates"][0]["fnmr"]),
         )
         kept.write_text(json.dumps(dict(zip(COLUMNS, found, strict=True))))
     scores: dict[str, float] = json.loads(kept.read_text())

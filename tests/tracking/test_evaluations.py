@@ -1,0 +1,86 @@
+"""Evaluations in a real MLflow store."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import autofr
+from autofr.backbones import create_backbone
+from autofr.data import Faces
+from autofr.embedder import Embedder
+from autofr.evaluation.compare import compare
+from autofr.evaluation.evaluate import evaluate
+from autofr.tracking import tracking_uri
+from autofr.tracking.evaluations import runs_folder
+
+QUIET: dict[str, Any] = {"progress": False, "device": "cpu", "bootstrap": 0}
+
+
+def found(runs: Path) -> dict[str, Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(runs))
+    return {
+        run.info.run_name: (run, {a.path for a in client.list_artifacts(run.info.run_id)})
+        for run in client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+    }
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_a_run_is_its_child(
+    tiny_faces: Faces, tiny: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "runs" / "one"
+    autofr.train("arcface:0.3", tiny_faces, run_dir=run_dir, **{**tiny, "tracking": True, "epochs": 1})
+    report = evaluate(run_dir, folder, out=run_dir / "evaluations" / "faces", tracking=True, **QUIET)
+    runs = found(tmp_path / "runs")
+    parent, _ = runs["one"]
+    run, artifacts = runs["evaluate one on faces"]
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["standard/EER"] == report["results"]["standard"]["eer"]
+    assert run.data.metrics["masked/FNMR at FMR 0.01"] == report["results"]["masked"]["rates"][0]["fnmr"]
+    assert run.data.params["masks.seed"] == "0"
+    assert artifacts == {"report.json", "det.png", "scores.png", "worst_standard.png", "worst_masked.png"}
+
+
+@pytest.mark.slow
+def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        torch.manual_seed(ord(name))
+        net = create_backbone("ir_mini-w0.25", 32, 16)
+        Embedder(net, {"backbone": "ir_mini-w0.25", "image_size": 32, "embedding_dim": 16}).save(tmp_path / name)
+        evaluate(tmp_path / name, folder, out=tmp_path / "runs" / "evaluations" / name, tracking=True, **QUIET)
+    folders = [tmp_path / "runs" / "evaluations" / name for name in ("a", "b")]
+    reports = compare(folders, tmp_path / "runs" / "comparison", tracking=True)["faces-all"]
+    runs = found(tmp_path / "runs")
+    assert set(runs) == {"evaluate a on faces", "evaluate b on faces", "compare on faces"}
+    run, artifacts = runs["compare on faces"]
+    assert run.data.metrics["b/standard/EER"] == reports["b"]["results"]["standard"]["eer"]
+    assert artifacts == {"compare.csv", "compare.json", "det.png"}
+
+
+def test_a_store_that_is_down_costs_a_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    from autofr.tracking.evaluations import log_evaluation
+
+    net = create_backbone("ir_mini-w0.25", 32, 16)
+    Embedder(net, {"backbone": "ir_mini-w0.25", "image_size": 32, "embedding_dim": 16}).save(tmp_path / "net")
+    out = tmp_path / "out"
+    evaluate(tmp_path / "net", folder, out=out, **QUIET)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    said: list[str] = []
+    log_evaluation(out, json.loads((out / "report.json").read_text()), said.append)
+    assert len(said) == 1
+    assert "MLflow at http://127.0.0.1:9 failed" in said[0]
+
+
+def test_where_the_store_is(tmp_path: Path) -> None:
+    assert runs_folder(tmp_path / "runs" / "evaluations" / "net" / "lfw") == (tmp_path / "runs").resolve()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mlflow.db").touch()
+    assert runs_folder(tmp_path / "mine" / "x" / "y") == (tmp_path / "mine").resolve()
+    assert runs_folder(tmp_path / "x" / "y") == (tmp_path / "x").resolve()
