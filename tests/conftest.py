@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from autofr.data import Faces, synthetic_faces
+from autofr.detection.align import TEMPLATE
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -38,6 +39,33 @@ def write_folder(root: Path, identities: int = 8, images: int = 4, size: int = 4
 def make_folder() -> Callable[..., Path]:
     """:func:`write_folder`, for tests that need another size."""
     return write_folder
+
+
+def write_ijb(root: Path) -> Path:
+    """Six photographs in three templates of an IJB set; a face's five points, marked in colours, are the template's, moved
+    and doubled in size."""
+    (root / "meta").mkdir(parents=True)
+    (root / "loose_crop").mkdir()
+    points, faces = [], []
+    for i in range(6):
+        five = TEMPLATE * 2 + [10 + i, 20]
+        numbers = " ".join(f"{v:.3f}" for v in five.ravel())
+        points.append(f"{i + 1}.jpg {numbers} 0.{90 + i}")
+        faces.append(f"{i + 1}.jpg {100 + i // 2} {i}")
+        pixels = np.zeros((260, 260, 3), dtype=np.uint8)
+        for (x, y), colour in zip(five.round().astype(int), np.eye(5, 3) * 255, strict=True):
+            pixels[y - 6 : y + 7, x - 6 : x + 7] = colour
+        Image.fromarray(pixels).save(root / "loose_crop" / f"{i + 1}.jpg", quality=95)
+    (root / "meta" / "ijbc_name_5pts_score.txt").write_text("\n".join(points) + "\n")
+    (root / "meta" / "ijbc_face_tid_mid.txt").write_text("\n".join(faces) + "\n")
+    (root / "meta" / "ijbc_template_pair_label.txt").write_text("100 101 1\n100 102 0\n101 102 0\n")
+    return root
+
+
+@pytest.fixture
+def make_ijb() -> Callable[[Path], Path]:
+    """:func:`write_ijb`."""
+    return write_ijb
 
 
 @pytest.fixture

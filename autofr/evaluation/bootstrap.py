@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.comparisons import Comparisons
-from autofr.evaluation.errors import Errors
+from autofr.evaluation.figures import Errors
 from autofr.seeding import derive_seed
 
 CONFIDENCE = 0.95

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from autofr.data import Faces, scan_folder
+from autofr.data import Faces
 from autofr.detection.align import SIZE, TEMPLATE
 from autofr.device import pick_device
 from autofr.evaluation.bootstrap import intervals
@@ -20,7 +20,7 @@ from autofr.evaluation.embedding import embed_set, mask_parameters
 from autofr.evaluation.errors import measure
 from autofr.evaluation.protocols import Embedded, Protocol, Row, create_protocol
 from autofr.evaluation.report import VERSION, Evaluation, report_row
-from autofr.evaluation.stored import check_vectors, named, read_embeddings, read_labels
+from autofr.evaluation.stored import check_vectors, read_embeddings, read_labels
 from autofr.exceptions import AutofrError
 from autofr.models import load_model
 from autofr.progress import Display
@@ -90,7 +90,9 @@ def evaluate(
     rules = create_protocol(protocol, folder, pairs, attributes)
     place = pick_device(device)
     if str(model).endswith(".npy"):
-        subject = _stored(Path(model), folder, labels, masked, landmarks, rules, place, display)
+        if masked not in (None, "no") or landmarks is not None:
+            raise AutofrError("masks are rendered on images; embeddings of masked images are a file of their own")
+        subject = _stored(Path(model), folder, labels, rules, place, display)
     else:
         if labels is not None:
             raise AutofrError("--labels goes with embeddings (.npy); images are labelled by their folders")
@@ -180,32 +182,19 @@ def _stored(
     path: Path,
     data: Path | None,
     labels: str | Path | None,
-    masked: str | None,
-    landmarks: str | Path | None,
     rules: Protocol,
     device: torch.device,
     display: Display,
 ) -> _Subject:
     """Embeddings from a file, with the names of their rows."""
     vectors = read_embeddings(path)
-    if masked not in (None, "no") or landmarks is not None:
-        raise AutofrError("masks are rendered on images; embeddings of masked images are a file of their own")
-    if labels is not None:
-        if rules.name == "ijb":
-            raise AutofrError("protocol ijb knows what its rows are; leave --labels out and give --data")
-        names, _, numbers = named(read_labels(Path(labels)))
-        if len(names) != len(vectors):
-            raise AutofrError(f"{labels} has {len(names)} labels, {path} has {len(vectors)} embeddings")
-    elif data is None:
+    if labels is None and data is None:
         raise AutofrError(f"{path} needs --labels, a label a row, or --data, the folder whose images it embeds")
-    else:
-        if rules.name in ("ijb", "bin"):
-            faces = rules.load(data, None, None, display.bar)
-            names, numbers = list(faces.names), faces.labels
-        else:
-            names, _, numbers = named(scan_folder(data).names)
-        if len(names) != len(vectors):
-            raise AutofrError(f"{data} has {len(names)} images, {path} has {len(vectors)} embeddings")
+    if labels is not None and not rules.labelled:
+        raise AutofrError(f"protocol {rules.name} knows what its rows are; leave --labels out and give --data")
+    names, numbers = read_labels(Path(labels)) if labels is not None else rules.rows_of(Path(str(data)), display.bar)
+    if len(names) != len(vectors):
+        raise AutofrError(f"{labels or data} has {len(names)} rows, {path} has {len(vectors)} embeddings")
     rules.prepare(names, numbers, False)
     about = {"name": path.stem, "kind": "embeddings", "source": str(path), "embedding_dim": vectors.shape[1]}
     return _Subject(about, names, Embedded(numbers, vectors, device=device), None, None)
@@ -239,7 +228,8 @@ def _measured(
         name: {rate["fmr"]: math.nan if rate["fnmr"] is None else rate["fnmr"] for rate in entry["rates"]}
         for name, entry in results.items()
     }
-    seen = [n for n in (subject.faces.notes if subject.faces is not None else ()) if "kept for training" not in n]
+    unsaid = ("kept for training", *(() if embedded.masked is not None else ("never masked",)))
+    seen = () if subject.faces is None else [n for n in subject.faces.notes if not any(u in n for u in unsaid)]
     benchmark = {
         "protocol": rules.name,
         **rules.about(),

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from autofr.data.synthetic import synthetic_faces
-from autofr.detection import Detector, align_face, create_detector, usable
+from autofr.detection import DETECTORS, Detector, align_face, create_detector, usable
 from autofr.detection.align import SIZE
 from autofr.exceptions import AutofrError
 from autofr.images import open_image
@@ -54,8 +54,8 @@ def measure_latency(
     Args:
         model: as :func:`autofr.models.load_model` takes it.
         photo: a photograph with a face; ``None``: a drawn one in 640x480 pixels.
-        detector: a name for :func:`autofr.detection.create_detector`; ``None``: the first that is installed, and
-            without any, recognition alone is timed.
+        detector: a name for :func:`autofr.detection.create_detector`; ``None``: the first that is installed and has its
+            weights, and without any, recognition alone is timed.
         flip: embed the mirrored face too.
         repeats: timed calls of each stage.
         say: takes a line for the user.
@@ -123,11 +123,13 @@ def _picture(photo: str | Path | None) -> tuple[Image.Image, Image.Image]:
 def _finder(name: str | None, say: Callable[[str], None]) -> Detector | None:
     if name is not None:
         return create_detector(name)
-    try:
-        return create_detector()
-    except AutofrError as error:
-        say(f"recognition alone is timed: {error}")
-        return None
+    for known in DETECTORS:
+        try:
+            return create_detector(known)
+        except AutofrError as error:  # not installed, or without its weights
+            say(f"not timed: {error}")
+    say("no detector: recognition alone is timed")
+    return None
 
 
 def _stages(

@@ -15,7 +15,7 @@ import torch
 from autofr.data import Faces
 from autofr.evaluation.bins import BINS
 from autofr.evaluation.comparisons import Comparisons
-from autofr.evaluation.errors import Curve, Errors
+from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
 from autofr.exceptions import AutofrError
 from autofr.files import sync_folder, write_json

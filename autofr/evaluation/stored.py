@@ -24,15 +24,32 @@ def read_embeddings(path: Path) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
 
 
-def read_labels(path: Path) -> list[str]:
-    """A name or a label a row: of a ``.npy`` file of strings or whole numbers, or of the lines of a text.
+def read_labels(path: Path) -> tuple[list[str], Tensor]:
+    """Names of the rows, and their identities, (N,) int64 from 0.
+
+    Args:
+        path: a ``.npy`` file of strings or whole numbers, or a text of a label a line. In ``IDENTITY/IMAGE`` the
+            identity stands before the last ``/``.
 
     Raises:
         AutofrError: no such file, or another content.
     """
+    lines = _labels(path)
+    names = [line if "/" in line else f"{line}/{place:06d}" for place, line in enumerate(lines)]
+    return names, identities_of(names)
+
+
+def identities_of(names: Sequence[str]) -> Tensor:
+    """The identity of each ``IDENTITY/IMAGE``, (N,) int64 from 0, in the order of their names."""
+    owners = [name.rsplit("/", 1)[0] for name in names]
+    number = {owner: place for place, owner in enumerate(sorted(set(owners)))}
+    return torch.tensor([number[owner] for owner in owners])
+
+
+def _labels(path: Path) -> list[str]:
     if path.suffix == ".npy":
         array = _array(path, "labels")
-        if array.ndim != 1 or array.dtype.kind not in "iuU":
+        if array.ndim != 1 or array.dtype.kind not in "iuU" or not array.size:
             raise AutofrError(
                 f"labels {path} are {array.dtype} of shape {array.shape}; expected whole numbers or strings"
             )
@@ -46,15 +63,6 @@ def read_labels(path: Path) -> list[str]:
     if not lines:
         raise AutofrError(f"labels file {path} is empty")
     return lines
-
-
-def named(lines: Sequence[str]) -> tuple[list[str], list[str], Tensor]:
-    """Names of the rows, identities, and (N,) int64 labels. In ``IDENTITY/IMAGE`` the identity stands before ``/``."""
-    owners = [line.rsplit("/", 1)[0] for line in lines]
-    identities = sorted(set(owners))
-    number = {identity: place for place, identity in enumerate(identities)}
-    names = [line if "/" in line else f"{line}/{place:06d}" for place, line in enumerate(lines)]
-    return names, identities, torch.tensor([number[owner] for owner in owners])
 
 
 def check_vectors(vectors: Tensor, names: Sequence[str], what: str) -> None:

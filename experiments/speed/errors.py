@@ -26,8 +26,9 @@ import torch
 from sklearn.metrics import roc_curve
 
 from autofr.evaluation.bootstrap import intervals
-from autofr.evaluation.comparisons import COLUMNS, ROWS, AllPairs, Side
-from autofr.evaluation.errors import Errors, measure, measure_scores
+from autofr.evaluation.errors import measure, measure_scores
+from autofr.evaluation.figures import Errors
+from autofr.evaluation.streaming import COLUMNS, ROWS, AllPairs, Side
 
 HERE = Path(__file__).resolve().parent
 THREADS, SIZE, PEOPLE = 2, 512, 1750

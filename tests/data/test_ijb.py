@@ -1,37 +1,16 @@
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from autofr import AutofrError
 from autofr.data.ijb import read_ijb
 from autofr.detection.align import TEMPLATE
 
 
-def write(root: Path, images: int = 6) -> Path:
-    """Six photographs in three templates; a face's five points are the template's, moved and doubled in size."""
-    (root / "meta").mkdir(parents=True)
-    (root / "loose_crop").mkdir()
-    points, faces = [], []
-    for i in range(images):
-        five = TEMPLATE * 2 + [10 + i, 20]
-        numbers = " ".join(f"{v:.3f}" for v in five.ravel())
-        points.append(f"{i + 1}.jpg {numbers} 0.{90 + i}")
-        faces.append(f"{i + 1}.jpg {100 + i // 2} {i}")
-        pixels = np.zeros((260, 260, 3), dtype=np.uint8)
-        for (x, y), colour in zip(five.round().astype(int), np.eye(5, 3) * 255, strict=True):
-            pixels[y - 6 : y + 7, x - 6 : x + 7] = colour
-        Image.fromarray(pixels).save(root / "loose_crop" / f"{i + 1}.jpg", quality=95)
-    (root / "meta" / "ijbc_name_5pts_score.txt").write_text("\n".join(points) + "\n")
-    (root / "meta" / "ijbc_face_tid_mid.txt").write_text("\n".join(faces) + "\n")
-    (root / "meta" / "ijbc_template_pair_label.txt").write_text("100 101 1\n100 102 0\n101 102 0\n")
-    return root
-
-
-def test_reads_templates_and_aligns_faces(tmp_path: Path) -> None:
-    faces, templates = read_ijb(write(tmp_path / "ijb"))
+def test_reads_templates_and_aligns_faces(make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
+    faces, templates = read_ijb(make_ijb(tmp_path / "ijb"))
     assert templates.template.tolist() == [0, 0, 1, 1, 2, 2]
     assert templates.media.tolist() == [0, 1, 2, 3, 4, 5]
     torch.testing.assert_close(templates.detector_scores, torch.tensor([0.90, 0.91, 0.92, 0.93, 0.94, 0.95]))
@@ -46,12 +25,12 @@ def test_reads_templates_and_aligns_faces(tmp_path: Path) -> None:
     assert faces.anchors is not None
 
 
-def test_missing_images_and_templates_are_counted(tmp_path: Path) -> None:
-    root = write(tmp_path / "ijb")
+def test_missing_images_and_templates_are_counted(make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
+    root = make_ijb(tmp_path / "ijb")
     (root / "loose_crop" / "3.jpg").unlink()
     with pytest.raises(AutofrError, match=r"1 of 6 images are missing \(3.jpg\): over 1%"):
         read_ijb(root)
-    other = write(tmp_path / "more")
+    other = make_ijb(tmp_path / "more")
     lines = ["100 101 1", "100 102 0"] * 150 + ["100 999 0"]
     (other / "meta" / "ijbc_template_pair_label.txt").write_text("\n".join(lines))
     _, templates = read_ijb(other)
@@ -70,8 +49,10 @@ def test_missing_images_and_templates_are_counted(tmp_path: Path) -> None:
         ("ijbc_name_5pts_score.txt", "1.jpg 1 2 3\n", "line 1 has not 11"),
     ],
 )
-def test_files_that_do_not_fit(name: str, text: str, told: str, tmp_path: Path) -> None:
-    root = write(tmp_path / "ijb")
+def test_files_that_do_not_fit(
+    name: str, text: str, told: str, make_ijb: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make_ijb(tmp_path / "ijb")
     (root / "meta" / name).write_text(text)
     with pytest.raises(AutofrError, match=told):
         read_ijb(root)

@@ -6,8 +6,10 @@ import torch
 
 from autofr.evaluation import bootstrap
 from autofr.evaluation.bootstrap import _draws, _resampled, intervals
-from autofr.evaluation.comparisons import AllPairs, Comparisons, ListedPairs, Side
-from autofr.evaluation.errors import Errors, measure
+from autofr.evaluation.comparisons import Comparisons, ListedPairs
+from autofr.evaluation.errors import measure
+from autofr.evaluation.figures import Errors
+from autofr.evaluation.streaming import AllPairs, Side
 
 FMRS = [0.02, 0.1]
 

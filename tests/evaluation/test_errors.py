@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
-from autofr.evaluation import comparisons, errors
-from autofr.evaluation.comparisons import AllPairs, Block, ListedPairs, Side
+from autofr.evaluation import errors, streaming
+from autofr.evaluation.comparisons import Block, ListedPairs
 from autofr.evaluation.errors import all_pairs_fnmr, measure, measure_scores
+from autofr.evaluation.streaming import AllPairs, Side
 
 
 def by_hand(genuine: list[float], impostor: list[float], fmr: float) -> float:
@@ -121,8 +122,8 @@ def vectors(rows: int, seed: int, near: Tensor | None = None) -> Tensor:
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_all_pairs_equals_every_pair_scored(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "ROWS", 7)  # several blocks, and a rest
-    monkeypatch.setattr(comparisons, "COLUMNS", 5)
+    monkeypatch.setattr(streaming, "ROWS", 7)  # several blocks, and a rest
+    monkeypatch.setattr(streaming, "COLUMNS", 5)
     gallery = vectors(40, 2)
     probes = vectors(40, 3, gallery)
     labels = torch.arange(40) * 7 % 10  # not in order
@@ -218,7 +219,7 @@ def test_equal_scores_all_round() -> None:
 
 def test_rows_that_are_sampled_are_exact_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set of enough rows to be guessed from, against the same without a guess."""
-    monkeypatch.setattr(comparisons, "_SAMPLED_ROWS", 40)
+    monkeypatch.setattr(streaming, "_SAMPLED_ROWS", 40)
     monkeypatch.setattr(errors, "_WINDOW", 2000)
     gallery, labels = vectors(1500, 4), torch.arange(1500) % 300
     side = Side(gallery, labels, torch.arange(1500))

@@ -1,6 +1,7 @@
 import json
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.model_selection import KFold
 import autofr
 from autofr import AutofrError
 from autofr.data import load_folder, scan_folder
+from autofr.data.ijb import read_ijb
 from autofr.embedder import load_embedder
 from autofr.evaluation.embedding import masked_faces
 from autofr.evaluation.evaluate import evaluate
@@ -130,6 +132,43 @@ def test_a_bin_file_plain_and_masked(net: Path, folder: Path, tmp_path: Path) ->
         evaluate(net, data, landmarks=folder.parent / "faces_landmarks.npz", **QUIET)
 
 
+def test_an_ijb_set_by_model_and_by_embeddings(net: Path, make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
+    data = make_ijb(tmp_path / "ijb")
+    report = evaluate(net, data, fmrs=[0.5], out=tmp_path / "out", bootstrap=0, **QUIET)
+    assert report["benchmark"] | {"fingerprint": ""} == {
+        "protocol": "ijb",
+        "pooling": "media",
+        "detector_scores": True,
+        "norms": True,
+        "data": "ijb",
+        "images": 6,
+        "identities": 3,
+        "fingerprint": "",
+    }
+    assert (report["results"]["standard"]["genuine"], report["results"]["standard"]["impostor"]) == (1, 2)
+    assert (report["masks"]["landmarks"], report["masks"]["bare"]) == ("points5", 0)  # its own five points
+    assert (tmp_path / "out" / "worst_masked.png").is_file()
+    faces, _ = read_ijb(data)
+    pixels = faces.read(torch.arange(6))
+    small = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear", antialias=True).float() / 127.5 - 1
+    with torch.no_grad():
+        backbone = load_embedder(net).backbone
+        np.save(tmp_path / "e.npy", (backbone(small) + backbone(small.flip(-1))).numpy())
+    stored = evaluate(tmp_path / "e.npy", data, fmrs=[0.5], bootstrap=0, **QUIET)
+    assert stored["benchmark"] == report["benchmark"]
+    for one, other in zip(stored["results"]["standard"]["worst"], report["results"]["standard"]["worst"], strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+    other = evaluate(net, data, protocol="ijb:pooling=mean,norms=False", fmrs=[0.5], masked="no", bootstrap=0, **QUIET)
+    assert other["benchmark"]["fingerprint"] != report["benchmark"]["fingerprint"]
+    (tmp_path / "l.txt").write_text("a\n" * 6)
+    for arguments, told in (
+        ({"model": net, "landmarks": "x.npz"}, "brings five points"),
+        ({"model": tmp_path / "e.npy", "labels": tmp_path / "l.txt"}, "knows what its rows are"),
+    ):
+        with pytest.raises(AutofrError, match=told):
+            evaluate(**{"data": data, **arguments, **QUIET})
+
+
 def test_a_rate_that_cannot_be_shown_is_said(net: Path, folder: Path) -> None:
     report = evaluate(net, folder, fmrs=[0.1, 1e-3], masked="no", **QUIET)
     measured, other = report["results"]["standard"]["rates"]
@@ -201,9 +240,9 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
         "labels of images": ({"labels": tmp_path / "l.txt"}, "--labels goes with embeddings"),
         "labels of another length": (
             {"model": tmp_path / "e.npy", "data": None, "labels": tmp_path / "l.txt"},
-            "has 2 labels, .* has 3 embeddings",
+            "has 2 rows, .* has 3 embeddings",
         ),
-        "images of another number": ({"model": tmp_path / "e.npy"}, "has 32 images, .* has 3 embeddings"),
+        "images of another number": ({"model": tmp_path / "e.npy"}, "has 32 rows, .* has 3 embeddings"),
         "embeddings of nobody": ({"model": tmp_path / "e.npy", "data": None}, "needs --labels"),
         "zero norm": (
             {"model": tmp_path / "zero.npy", "data": None, "labels": tmp_path / "l.txt"},

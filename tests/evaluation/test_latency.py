@@ -66,7 +66,7 @@ def test_without_a_detector_recognition_alone(net: Path, monkeypatch: pytest.Mon
     said: list[str] = []
     found = measure_latency(net, repeats=5, flip=True, say=said.append)
     assert list(found["threads"][1]["stages"]) == ["recognition", "total"]
-    assert said == ["recognition alone is timed: no landmark detector is installed"]
+    assert said[-1] == "no detector: recognition alone is timed"
     with pytest.raises(AutofrError, match="no landmark detector"):
         measure_latency(net, detector="dlib", repeats=5)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autofr import AutofrError
-from autofr.evaluation.stored import check_vectors, named, read_embeddings, read_labels
+from autofr.evaluation.stored import check_vectors, read_embeddings, read_labels
 
 
 def test_reads_numbers_and_refuses_everything_else(tmp_path: Path) -> None:
@@ -37,14 +37,14 @@ def test_reads_numbers_and_refuses_everything_else(tmp_path: Path) -> None:
 
 def test_labels_as_text_numbers_and_names(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("b\na\n\nb\n")
-    names, identities, labels = named(read_labels(tmp_path / "l.txt"))
-    assert (identities, labels.tolist()) == (["a", "b"], [1, 0, 1])
+    names, labels = read_labels(tmp_path / "l.txt")
+    assert labels.tolist() == [1, 0, 1]
     assert len(set(names)) == 3
     np.save(tmp_path / "l.npy", np.array([7, 7, 12]))
-    assert named(read_labels(tmp_path / "l.npy"))[2].tolist() == [1, 1, 0]  # as text, 12 is before 7
+    assert read_labels(tmp_path / "l.npy")[1].tolist() == [1, 1, 0]  # as text, 12 is before 7
     (tmp_path / "n.txt").write_text("ann/1.jpg\nann/2.jpg\nbob/1.jpg\n")
-    names, identities, labels = named(read_labels(tmp_path / "n.txt"))
-    assert (names[1], identities, labels.tolist()) == ("ann/2.jpg", ["ann", "bob"], [0, 0, 1])
+    names, labels = read_labels(tmp_path / "n.txt")
+    assert (names[1], labels.tolist()) == ("ann/2.jpg", [0, 0, 1])
 
 
 @pytest.mark.parametrize(("content", "told"), [(b"", "empty"), (b"\xff\xfe\x00", "neither")])

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from autofr.data import Faces, load_folder, scan_folder
 from autofr.data.folder import FolderScan
-from autofr.evaluation.comparisons import AllPairs, Comparisons, Side
+from autofr.evaluation.comparisons import Comparisons
+from autofr.evaluation.stored import identities_of
+from autofr.evaluation.streaming import AllPairs, Side
 from autofr.exceptions import AutofrError
 
 FACE_SIZE = 112
@@ -83,11 +85,13 @@ class Protocol(ABC):
         needs: what ``data`` is, for errors.
         template_masks: whether the faces are certainly aligned to the ArcFace template, so that masks can hang on its
             five points where there are no landmarks.
+        labelled: whether a label a row says enough of embeddings; else ``data`` must say what they are of.
     """
 
     name: str
     needs = "a folder with one sub-folder an identity"
     template_masks = False
+    labelled = True
 
     @property
     def renders(self) -> bool:
@@ -110,6 +114,15 @@ class Protocol(ABC):
         scan: FolderScan = scan_folder(data, landmarks, scheme)
         with progress("reading faces", len(scan)) as advance:
             return load_folder(scan, FACE_SIZE, advance)
+
+    def rows_of(self, data: Path, progress: Callable[[str, int], Any]) -> tuple[list[str], Tensor]:
+        """Names and identities of the images of which embeddings were stored, in their order.
+
+        Args:
+            data, progress: as for :meth:`load`.
+        """
+        names = scan_folder(data).names
+        return names, identities_of(names)
 
     @abstractmethod
     def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:

@@ -33,6 +33,7 @@ class IJB(Protocol):
 
     name = "ijb"
     needs = "a folder with meta/ and loose_crop/"
+    labelled = False
 
     def __init__(self, pooling: str = "media", detector_scores: bool = True, norms: bool = True) -> None:
         if pooling not in ("media", "mean"):
@@ -56,6 +57,11 @@ class IJB(Protocol):
             raise AutofrError("an IJB set brings five points of each face; leave --landmarks out")
         faces, self._templates = read_ijb(data)
         return faces
+
+    def rows_of(self, data: Path, progress: Callable[[str, int], Any]) -> tuple[list[str], Tensor]:
+        """See :class:`Protocol`."""
+        faces = self.load(data, None, None, progress)
+        return list(faces.names), faces.labels
 
     def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
         """See :class:`Protocol`."""

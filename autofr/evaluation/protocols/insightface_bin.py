@@ -24,6 +24,7 @@ class InsightFaceBin(Protocol):
     name = "bin"
     needs = "a .bin file"
     template_masks = True
+    labelled = False
 
     def load(
         self, data: Path, landmarks: str | Path | None, scheme: str | None, progress: Callable[[str, int], Any]
@@ -33,6 +34,11 @@ class InsightFaceBin(Protocol):
             raise AutofrError("a .bin file has no landmarks file; its masks hang on the template's five points")
         faces, self._same = read_bin(data)
         return replace(faces, notes=("who is on these pairs is not known: no intervals",))
+
+    def rows_of(self, data: Path, progress: Callable[[str, int], Any]) -> tuple[list[str], Tensor]:
+        """See :class:`Protocol`."""
+        faces = self.load(data, None, None, progress)
+        return list(faces.names), faces.labels
 
     def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
         """See :class:`Protocol`."""
