@@ -42,8 +42,8 @@ def make_folder() -> Callable[..., Path]:
 
 
 def write_ijb(root: Path) -> Path:
-    """Six photographs in three templates of an IJB set; a face's five points, marked in colours, are the template's, moved
-    and doubled in size."""
+    """Six photographs in three templates of an IJB set; a face's five points, marked in colours, are the template's,
+    moved and doubled in size."""
     (root / "meta").mkdir(parents=True)
     (root / "loose_crop").mkdir()
     points, faces = [], []

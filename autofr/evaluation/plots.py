@@ -77,6 +77,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
 
 def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
     """DET curves of one or several models on one benchmark: FNMR over FMR, both on logarithmic axes; a panel a row.
+    The circles are the report's rates.
 
     Args:
         reports: of evaluations, by the name in the legend.
@@ -89,20 +90,24 @@ def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(lines, columns, squeeze=False)
     colours = mpl.colormaps["tab10"]
     for axes, row in zip(panels.flat, rows, strict=False):
+        axes.set(xscale="log", yscale="log", title=row, xlabel="FMR", ylabel="FNMR")
         for place, (name, report) in enumerate(reports.items()):
             entry = report["results"].get(row)
             if entry is None or not entry["det"]["fmr"]:
                 continue
-            fmr, fnmr = np.array(entry["det"]["fmr"]), np.array(entry["det"]["fnmr"])
-            seen = (fmr > 0) & (fnmr > 0)
+            # No error at all has no place on a logarithmic axis: it is drawn at half an error.
+            fmr, fnmr = (
+                np.maximum(entry["det"][rate], 0.5 / entry[kind])
+                for rate, kind in (("fmr", "impostor"), ("fnmr", "genuine"))
+            )
             label = name if entry["eer"] is None else f"{name}  (EER {entry['eer']:.4f})"
-            axes.step(fmr[seen], fnmr[seen], where="post", color=colours(place % 10), label=label)
+            axes.step(fmr, fnmr, where="post", color=colours(place % 10), label=label)
             for rate in entry["rates"]:
                 if rate["fnmr"]:
                     axes.plot(rate["fmr"], rate["fnmr"], "o", color=colours(place % 10), markersize=4)
-        axes.set(xscale="log", yscale="log", title=row, xlabel="FMR", ylabel="FNMR")
         axes.grid(True, which="major", alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
     for axes in panels.flat[len(rows) :]:
         axes.remove()
     figure.savefig(path, dpi=120)
