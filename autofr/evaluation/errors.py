@@ -46,9 +46,6 @@ def measure(comparisons: Comparisons, fmrs: Sequence[float], tail: bool = False)
     Raises:
         ValueError: a target that is no rate.
     """
-    for fmr in fmrs:
-        if not 0 < fmr < 1:
-            raise ValueError(f"a target FMR lies between 0 and 1, got {fmr}")
     return _Measurement(comparisons, fmrs, tail).errors()
 
 
@@ -60,7 +57,8 @@ def measure_scores(genuine: Tensor, impostor: Tensor, fmrs: Sequence[float]) -> 
         impostor: (I,) scores.
         fmrs: target false match rates.
     """
-    return measure(ScoreLists(genuine, impostor.to(genuine.dtype)), fmrs)
+    dtype = torch.promote_types(genuine.dtype, impostor.dtype)
+    return measure(ScoreLists(genuine.to(dtype), impostor.to(dtype)), fmrs)
 
 
 def all_pairs_fnmr(
@@ -82,13 +80,17 @@ def all_pairs_fnmr(
     if not all(bool(side.isfinite().all()) for side in sides):
         return dict.fromkeys(fmrs, math.nan)
     ids = torch.arange(len(labels), device=labels.device)
-    return measure(AllPairs(*(Side(side, labels, ids) for side in sides)), fmrs).fnmr
+    measurement = _Measurement(AllPairs(*(Side(side, labels, ids) for side in sides)), fmrs, tail=False)
+    return {rate.fmr: rate.fnmr for rate in measurement.rates()}
 
 
 class _Measurement:
     """One :func:`measure`: the passes over the impostor scores, and what follows from them."""
 
     def __init__(self, comparisons: Comparisons, fmrs: Sequence[float], tail: bool) -> None:
+        for fmr in fmrs:
+            if not 0 < fmr < 1:
+                raise ValueError(f"a target FMR lies between 0 and 1, got {fmr}")
         self.comparisons, self.fmrs = comparisons, fmrs
         self.genuine, self.device = comparisons.genuine, comparisons.genuine.device
         self.count = comparisons.impostors
@@ -170,13 +172,17 @@ class _Measurement:
         crossed = below.double() / len(self.genuine) > match.double() / int(counts.sum())
         return BINS - 1 - int(crossed.logical_not().flip(0).to(torch.uint8).argmax())
 
+    def rates(self) -> tuple[Rate, ...]:
+        """FNMR at each target."""
+        return tuple(self._rate(fmr) for fmr in self.fmrs)
+
     def errors(self) -> Errors:
         """What has been measured."""
         empty = not self.count or not len(self.genuine)
         return Errors(
             genuine=len(self.genuine),
             impostors=self.count,
-            rates=tuple(self._rate(fmr) for fmr in self.fmrs),
+            rates=self.rates(),
             eer=math.nan if empty else self._eer(),
             d_prime=math.nan if empty else self._d_prime(),
             curve=self._curve(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def _log(
 
         client.log_batch(
             run,
-            [Metric(key, value, 0, 0) for key, value in metrics.items()],
+            [Metric(key, value, int(time.time() * 1000), 0) for key, value in metrics.items()],
             [Param(key, str(value)[:6000]) for key, value in flatten(about).items()],
         )
         for path in sorted(folder.iterdir()):
