@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from autofr.exceptions import AutofrError
 
 
 def sync_folder(folder: Path) -> None:
@@ -38,6 +43,43 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, durably."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_durably(path, lambda temporary: _text(temporary, text))
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when the block ends well; else nothing is left of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        filled = temporary / "new"
+        filled.mkdir()
+        yield filled
+        if folder.exists():
+            folder.rename(temporary / "old")
+        try:
+            filled.rename(folder)
+        except OSError:
+            (temporary / "old").rename(folder)
+            raise
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, marker: str, what: str) -> None:
+    """Nothing, if ``folder`` can be made, or is empty, or was made by us: it has ``marker`` in it or one below.
+
+    Raises:
+        AutofrError: something else is there, or a file is in the way.
+    """
+    blocking = next((p for p in folder.parents if p.exists() and not p.is_dir()), None)
+    if blocking is not None:
+        raise AutofrError(f"{folder} cannot be made: {blocking} is a file")
+    if folder.exists() and not (
+        folder.is_dir()
+        and ((folder / marker).is_file() or not any(folder.iterdir()) or any(folder.glob(f"*/{marker}")))
+    ):
+        raise AutofrError(f"{folder} exists and is no {what}; name another folder with --out")
 
 
 def _bytes(path: Path, data: bytes) -> None:

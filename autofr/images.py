@@ -40,11 +40,11 @@ def open_image(path: Path) -> Image.Image:
     return decode_image(path, str(path))
 
 
-def decode_image(source: Path | BinaryIO, name: str) -> Image.Image:
-    """As :func:`open_image`, from a path or an open file; ``name`` is what errors call it."""
+def decode_image(source: Path | BinaryIO, name: str, most: int | None = None) -> Image.Image:
+    """As :func:`open_image`, from a path or an open file; ``name`` is what errors call it, ``most`` bounds its pixels."""
     try:
         with Image.open(source) as image:
-            if image.size[0] * image.size[1] > MAX_PIXELS:
+            if image.size[0] * image.size[1] > (MAX_PIXELS if most is None else most):
                 raise OSError(f"claims {image.size[0]}x{image.size[1]} pixels")
             return ImageOps.exif_transpose(image).convert("RGB")  # as the camera was held
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

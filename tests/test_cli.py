@@ -220,13 +220,35 @@ def test_evaluated_compared_and_timed(folder: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "l.json").read_text())["threads"]["1"]["stages"]["recognition"]["median"] > 0
 
 
-def test_where_reports_go() -> None:
+def test_another_question_has_another_folder() -> None:
     from autofr.cli.evaluation import default_folder
 
-    asked = {"data": "x/lfw/", "labels": None, "protocol": None, "pairs": "p.txt", "flip": True, "masked": None}
-    assert default_folder({**asked, "model": "nets/a.onnx:mean=0"}) == Path("runs/evaluations/nets_a.onnx/lfw-pairs")
-    asked |= {"protocol": "ijb:norms=False", "flip": False, "masked": "both"}
-    assert default_folder({**asked, "model": "timm/resnet18"}).name == "lfw-ijb-no-flip-both"
+    nothing = dict.fromkeys(
+        ("data", "labels", "protocol", "pairs", "attributes", "landmarks", "flip", "masked", "fmrs")
+    )
+    asked = {**nothing, "seed": 0, "model": "nets/a.onnx", "data": "x/lfw/"}
+    assert default_folder({**asked, "pairs": "lfw_pairs.txt"}) == Path("runs/evaluations/nets_a.onnx/lfw-pairs")
+    questions: list[dict[str, object]] = [
+        {},
+        {"model": "nets/a.onnx:mean=0"},
+        {"model": "nets/a.onnx:channels=bgr"},
+        {"data": None, "labels": "l.txt"},
+        {"data": None, "labels": "l.npy"},
+        {"protocol": "ijb"},
+        {"protocol": "ijb:norms=False"},
+        {"pairs": "lfw_pairs.txt"},
+        {"pairs": "hard.txt"},
+        {"protocol": "webface260m", "attributes": "worn.csv"},
+        {"protocol": "webface260m", "attributes": "bare.csv"},
+        {"landmarks": "template"},
+        {"masked": "no"},
+        {"masked": "both"},
+        {"flip": False},
+        {"seed": 1},
+        {"fmrs": "1e-3"},
+    ]
+    folders = [default_folder({**asked, **question}) for question in questions]
+    assert len(set(folders)) == len(folders)
 
 
 def test_evaluate_refuses_what_is_no_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def _add_evaluate(commands: Any) -> None:
     p.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        default=True,
+        default=None,
         help="add each image's mirrored embedding, as is usual for these protocols (default: --flip)",
     )
     p.add_argument(
@@ -78,7 +78,8 @@ def _add_evaluate(commands: Any) -> None:
     p.add_argument(
         "--out",
         metavar="DIR",
-        help="where the report goes (default: RUN/evaluations/NAME, or runs/evaluations/MODEL/NAME)",
+        help="where the report goes; an evaluation that is there is replaced (default: RUN/evaluations/NAME, or "
+        "runs/evaluations/MODEL/NAME; NAME is of the data and the options)",
     )
     p.add_argument("--no-tracking", dest="tracking", action="store_false", help="do not log to MLflow")
 
@@ -110,14 +111,14 @@ def _add_latency(commands: Any) -> None:
     p.set_defaults(run=_latency)
     p.add_argument("model", metavar="MODEL", help=MODEL)
     p.add_argument("--photo", metavar="FILE", help="a photograph with a face (default: a drawn one, 640x480)")
-    p.add_argument("--detector", metavar="NAME", help="dlib or face-alignment (default: the first installed)")
+    p.add_argument("--detector", metavar="NAME", help="dlib or face-alignment (default: dlib if it is installed)")
     p.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="embed the mirrored face too (default: --no-flip)",
     )
-    p.add_argument("--repeats", type=int, default=50, metavar="N", help="timed calls (default: 50)")
+    p.add_argument("--repeats", type=int, default=50, metavar="N", help="timed calls, 5 or more (default: 50)")
     p.add_argument("--json", metavar="FILE", help="write the figures there as well")
 
 
@@ -126,8 +127,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from autofr.evaluation.show import print_evaluation
 
     asked = given(arguments)
-    asked["fmrs"] = rates(asked.pop("fmr"))
+    asked["fmrs"] = asked.pop("fmr")
     asked["out"] = asked["out"] or default_folder(asked)
+    asked["fmrs"] = rates(asked["fmrs"])
     print_evaluation(evaluate(**asked), Path(asked["out"]))
 
 
@@ -145,6 +147,8 @@ def _latency(arguments: argparse.Namespace) -> None:
 
     asked = given(arguments)
     target = asked.pop("json")
+    if target is not None:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
     found = measure_latency(**asked, say=lambda line: print(line, flush=True))
     print_latency(found)
     if target is not None:
@@ -166,15 +170,25 @@ def rates(text: str | None) -> list[float] | None:
 
 
 def default_folder(asked: dict[str, Any]) -> Path:
-    """Where a report goes if nobody says: below the run of the model, else below ``runs/evaluations``."""
-    source = Path(asked["data"] or asked["labels"] or "embeddings")
-    protocol = (asked["protocol"] or ("pairs" if asked["pairs"] else "")).partition(":")[0]
-    parts = [source.resolve().stem, protocol, "no-flip" if not asked["flip"] else "", asked["masked"] or ""]
-    name = "-".join(part for part in parts if part not in ("", "probe"))
+    """Where a report goes if nobody says: below the run of the model, else below ``runs/evaluations``. Its name tells
+    what was asked for, so that another question has another folder."""
+    source = Path(asked["data"] or asked["labels"] or "embeddings").resolve()
+    protocol = asked["protocol"] or ("pairs" if asked["pairs"] else "")
+    files = [Path(asked[name]).stem for name in ("attributes", "landmarks") if asked[name]]
+    if asked["pairs"] and source.stem not in Path(asked["pairs"]).stem:
+        files.append(Path(asked["pairs"]).stem)
+    masked = f"masked-{asked['masked']}" if asked["masked"] in ("no", "both") else ""
+    seed = f"seed-{asked['seed']}" if asked["seed"] else ""
+    fmr = f"fmr-{asked['fmrs']}" if asked["fmrs"] else ""
+    flip = "no-flip" if asked["flip"] is False else ""
+    named = source.stem if asked["data"] else source.name
+    name = _slug("-".join(part for part in (named, protocol, *files, masked, flip, seed, fmr) if part))
     model = Path(asked["model"])
     run = next((p for p in (model, model.parent, model.parent.parent) if (p / "journal.jsonl").is_file()), None)
     if run is not None:
         return run / "evaluations" / name
-    return (
-        Path("runs/evaluations") / re.sub(r"[^\w.\-]+", "_", str(asked["model"]).partition(":")[0]).strip("_.") / name
-    )
+    return Path("runs/evaluations") / _slug(str(asked["model"])) / name
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.\-=]+", "_", text).strip("_.-")

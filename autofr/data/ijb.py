@@ -8,6 +8,7 @@ al. (ICB 2018).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from torch import Tensor
 from autofr.data.faces import Faces
 from autofr.detection.align import SIZE, align_face, alignment
 from autofr.exceptions import AutofrError
+from autofr.files import sha256
 from autofr.images import open_image
 
 MAX_MISSING = 0.01
@@ -37,6 +39,7 @@ class Templates:
         detector_scores: (N,) float32.
         first, second: (P,) int64 templates of each pair.
         same: (P,) bool.
+        digest: a hash of the metadata.
         notes: what was skipped.
     """
 
@@ -46,6 +49,7 @@ class Templates:
     first: Tensor
     second: Tensor
     same: Tensor
+    digest: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -65,8 +69,8 @@ def read_ijb(root: Path) -> tuple[Faces, Templates]:
     faces_file, points_file, pairs_file = (
         root / "meta" / f"{prefix}_{kind}.txt" for kind in ("face_tid_mid", "name_5pts_score", "template_pair_label")
     )
-    names, numbers = _table(points_file, 11, named=True)
-    of_names, ids = _table(faces_file, 2, named=True)
+    names, numbers = _table(points_file, 11)
+    of_names, ids = _table(faces_file, 2)
     if of_names != names:
         raise AutofrError(f"{faces_file} and {points_file} do not list the same images in the same order")
     missing = [place for place, name in enumerate(names) if not (root / "loose_crop" / name).is_file()]
@@ -76,7 +80,9 @@ def read_ijb(root: Path) -> tuple[Faces, Templates]:
     numbered: npt.NDArray[np.int64] = ids[kept].astype(np.int64)
     known, template = np.unique(numbered[:, 0], return_inverse=True)
     _, media = np.unique(numbered[:, 1], return_inverse=True)
-    _, pairs = _table(pairs_file, 3, named=False)
+    if (numbers[:, 10] < 0).any():
+        raise AutofrError(f"{points_file}: a detector score is negative")
+    pairs = _pair_table(pairs_file)
     first, second, same, skipped = _pairs(pairs, known, pairs_file)
     points = numbers[:, :10].reshape(-1, 5, 2)
     templates = Templates(
@@ -86,6 +92,7 @@ def read_ijb(root: Path) -> tuple[Faces, Templates]:
         first=torch.from_numpy(first),
         second=torch.from_numpy(second),
         same=torch.from_numpy(same),
+        digest=hashlib.sha256("".join(map(sha256, (points_file, faces_file, pairs_file))).encode()).hexdigest()[:16],
         notes=(*notes, *skipped),
     )
     return _faces(root, names, points, templates.template, known), templates
@@ -126,8 +133,23 @@ def _faces(
     )
 
 
-def _table(path: Path, columns: int, named: bool) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """A file of numbers between blanks, with a name before them or not."""
+def _pair_table(path: Path) -> npt.NDArray[np.int64]:
+    """Three whole numbers a line, of which IJB-C has 15.7 million."""
+    if not path.is_file():
+        raise AutofrError(f"no file {path}")
+    if not path.stat().st_size:
+        raise AutofrError(f"{path} is empty")
+    try:
+        pairs: npt.NDArray[np.int64] = np.loadtxt(path, dtype=np.int64, ndmin=2, comments=None)
+    except ValueError as error:
+        raise AutofrError(f"{path}: {error}") from error
+    if pairs.shape[1] != 3:
+        raise AutofrError(f"{path}: a line has {pairs.shape[1]} numbers, expected two templates and a label")
+    return pairs
+
+
+def _table(path: Path, columns: int) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """A file of names, each followed by numbers between blanks."""
     if not path.is_file():
         raise AutofrError(f"no file {path}")
     names, rows = [], []
@@ -135,7 +157,7 @@ def _table(path: Path, columns: int, named: bool) -> tuple[list[str], npt.NDArra
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             parts = line.split()
             if parts:
-                names.append(parts.pop(0) if named else "")
+                names.append(parts.pop(0))
                 rows.append([float(part) for part in parts])
                 if len(rows[-1]) != columns or not np.isfinite(rows[-1]).all():
                     raise ValueError(f"line {number} has not {columns} finite numbers")
@@ -147,11 +169,11 @@ def _table(path: Path, columns: int, named: bool) -> tuple[list[str], npt.NDArra
 
 
 def _pairs(
-    pairs: npt.NDArray[np.float64], known: npt.NDArray[np.int64], path: Path
+    pairs: npt.NDArray[np.int64], known: npt.NDArray[np.int64], path: Path
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_], list[str]]:
     if not np.isin(pairs[:, 2], (0, 1)).all():
         raise AutofrError(f"{path}: the third number of a line is 1 or 0")
-    sides = pairs[:, :2].astype(np.int64)
+    sides = pairs[:, :2]
     there = np.isin(sides, known).all(1)
     absent = [" ".join(map(str, row)) for row in sides[~there][:10].tolist()]
     notes = _tolerated(np.flatnonzero(~there).tolist(), len(pairs), "pairs name a missing template", absent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,44 +22,79 @@ from autofr.data.faces import Faces
 from autofr.exceptions import AutofrError
 from autofr.images import decode_image
 
+MAX_SIDE = 1024
+"""Of an image, pixels: aligned faces have 112."""
 _SIMPLE = {"u1": np.uint8, "i1": np.int8, "b1": np.bool_, "bool": np.bool_}
+_OPCODES = {
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "MEMOIZE"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("EMPTY_LIST", "APPEND", "APPENDS", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+}
+"""What such a file is made of. Anything else (objects, dictionaries, sets, extensions) has no place in it."""
+
+
+class _Refused(pickle.UnpicklingError):
+    """The file asks for something that it should not."""
+
+
+class _Known:
+    """A name that a file may call. It has no attribute that a file could set."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("it changes what it may only call")
 
 
 class _DType:
     """Stands in for ``numpy.dtype``: one of the few kinds of array that such a file has."""
 
-    def __init__(self, kind: str, *_: Any) -> None:
-        if not isinstance(kind, str) or kind.lstrip("|") not in _SIMPLE:
-            raise pickle.UnpicklingError(f"an array of {kind!r}")
-        self.dtype = np.dtype(_SIMPLE[kind.lstrip("|")])
+    __slots__ = ("dtype",)
+
+    def __init__(self, kind: Any, *_: Any) -> None:
+        name = kind.decode("latin1") if isinstance(kind, bytes) else kind
+        if not isinstance(name, str) or name.lstrip("|") not in _SIMPLE:
+            raise _Refused(f"it has arrays of {name[:20] if isinstance(name, str) else type(kind).__name__}")
+        self.dtype = np.dtype(_SIMPLE[name.lstrip("|")])
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and the like: nothing that a byte has."""
 
 
-class _NdArray:
-    """Stands in for the class ``numpy.ndarray``, which is named but never called."""
-
-
 class _Array:
     """Stands in for an array until its state comes."""
 
-    value: np.ndarray[tuple[int, ...], np.dtype[Any]] = np.zeros(0, dtype=np.uint8)
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: np.ndarray[tuple[int, ...], np.dtype[Any]] = np.zeros(0, dtype=np.uint8)
 
     def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise _Refused("it has an array of no known layout")
         _, shape, kind, _, raw = state
         self.value = _filled(raw, kind, shape)
 
 
 def _filled(raw: Any, kind: Any, shape: Any) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
     if not isinstance(raw, bytes | bytearray) or not isinstance(kind, _DType) or not isinstance(shape, tuple):
-        raise pickle.UnpicklingError("an array of no known layout")
-    if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(raw):
-        raise pickle.UnpicklingError(f"an array of shape {shape} in {len(raw)} bytes")
+        raise _Refused("it has an array of no known layout")
+    if len(shape) > 2 or not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(raw):
+        raise _Refused(f"it has an array of another shape than its {len(raw)} bytes")
     return np.frombuffer(bytes(raw), dtype=kind.dtype).reshape(shape)
 
 
-def _reconstruct(_class: Any, _shape: Any, _kind: Any) -> _Array:
+def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
@@ -66,16 +102,16 @@ def _scalar(kind: Any, raw: Any) -> bool:
     return bool(_filled(raw, kind, (1,))[0])
 
 
-def _frombuffer(raw: Any, kind: Any, shape: Any, _order: Any) -> _Array:
+def _frombuffer(raw: Any, kind: Any, shape: Any, *_: Any) -> _Array:
     array = _Array()
     array.value = _filled(raw, kind, shape)
     return array
 
 
-def _encode(text: Any, coding: Any) -> bytes:
+def _encode(text: Any, coding: Any = "latin1") -> bytes:
     """How Python 3 writes bytes in a pickle of protocol 2."""
-    if not isinstance(text, str) or coding != "latin1":
-        raise pickle.UnpicklingError(f"text in {coding!r}")
+    if not isinstance(text, str) or not isinstance(coding, str) or coding != "latin1":
+        raise _Refused("it has text of no known coding")
     return text.encode("latin1")
 
 
@@ -87,62 +123,83 @@ def _bytes(*parts: Any) -> bytes:
         return bytes(parts[0])
     if len(parts) == 2 and isinstance(parts[0], str):
         return _encode(*parts)
-    raise pickle.UnpicklingError("bytes of no known layout")
+    raise _Refused("it has bytes of no known layout")
 
 
-_KNOWN: dict[tuple[str, str], Callable[..., Any] | type] = {
-    ("numpy", "dtype"): _DType,
-    ("numpy", "ndarray"): _NdArray,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
-    ("_codecs", "encode"): _encode,
-    **{(module, name): _bytes for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")},
+def _never(*_: Any) -> Any:
+    raise _Refused("it makes an array in no known way")
+
+
+_KNOWN = {
+    ("numpy", "dtype"): _Known(_DType),
+    ("numpy", "ndarray"): _Known(_never),  # named, as an argument, but never called
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Known(_reconstruct) for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _Known(_scalar) for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Known(_frombuffer) for core in ("core", "_core")},
+    ("_codecs", "encode"): _Known(_encode),
+    **{(module, name): _Known(_bytes) for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")},
 }
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+            raise _Refused(f"it asks for {module[:40]}.{name[:40]}")
         return _KNOWN[module, name]
 
 
-def read_bin(path: Path) -> tuple[Faces, list[bool]]:
+def _scan(content: bytes) -> None:
+    """Nothing, if a pickle is made of plain data. Read, not run: what it would do is not begun."""
+    for operations, (opcode, argument, _) in enumerate(pickletools.genops(content), start=1):
+        if opcode.name not in _OPCODES:
+            raise _Refused(f"it has {opcode.name}, which is no plain data")
+        # The memo is an array as long as its largest index: a small file could ask for all of the memory.
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= operations:
+            raise _Refused("its memo is out of order")
+
+
+def _load(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        _scan(content)
+        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except OSError:
+        raise
+    except _Refused as error:
+        raise AutofrError(f"{path} is no verification set: {error}; nothing in it was run") from error
+    except Exception as error:  # a cut pickle raises whatever its last bytes made of it
+        raise AutofrError(
+            f"{path} is no verification set: it is truncated, or no pickle; nothing in it was run"
+        ) from error
+
+
+def read_bin(path: Path, size: int) -> tuple[Faces, list[bool]]:
     """The images of a ``.bin`` file, and which pairs are genuine.
 
     Args:
         path: the file: a pickled pair (list of 2P encoded images, list of P booleans).
+        size: side that images are resized to, pixels.
 
     Returns:
-        2P faces at the first one's size, in the file's order (pair i is the images 2i and 2i + 1; identities are not
-        known: each image has a label of its own), and P booleans.
+        2P faces, in the file's order (pair i is the images 2i and 2i + 1; identities are not known: each image has a
+        label of its own), and P booleans.
 
     Raises:
         AutofrError: no such file, another content, one that asks for anything but plain data, or an image that cannot
-            be decoded.
+            be decoded, is larger than ``MAX_SIDE``, or not square.
     """
     if not path.is_file():
         raise AutofrError(f"no such file {path}")
     if not path.stat().st_size:
         raise AutofrError(f"{path} is empty")
-    try:
-        with path.open("rb") as file:
-            content = _Unpickler(file, encoding="bytes").load()
-    except Exception as error:  # a cut pickle raises whatever its last bytes made of it
-        reason = f"{error}" if isinstance(error, pickle.UnpicklingError) else f"truncated or no pickle ({error})"
-        raise AutofrError(f"{path} is no verification set: {reason}; nothing in it was run") from error
-    encoded, same = _checked(path, content)
-    pixels = [_decoded(path, place, data) for place, data in enumerate(encoded)]
-    sizes = {image.size for image in pixels}
-    if len(sizes) > 1 or len(next(iter(sizes))) != 2 or len(set(next(iter(sizes)))) > 1:
-        raise AutofrError(f"{path} holds images of sizes {sorted(sizes)[:5]}; expected square ones of one size")
-    size = pixels[0].size[0]
-    stacked = torch.from_numpy(np.stack([np.asarray(image).transpose(2, 0, 1) for image in pixels]))
+    encoded, same = _checked(path, _load(path))
+    pixels = torch.empty(len(encoded), 3, size, size, dtype=torch.uint8)
+    for place, data in enumerate(encoded):
+        pixels[place] = torch.from_numpy(_decoded(path, place, data, size))
     names = [f"pair_{place // 2:05d}/{'ab'[place % 2]}" for place in range(len(pixels))]
     faces = Faces(
         source=str(path),
-        read=lambda wanted: stacked[wanted],
+        read=lambda wanted: pixels[wanted],
         labels=torch.arange(len(names)),
         identities=names,
         names=names,
@@ -166,11 +223,16 @@ def _checked(path: Path, content: Any) -> tuple[list[Any], list[bool]]:
     return images, [bool(label) for label in same]
 
 
-def _decoded(path: Path, place: int, data: Any) -> Image.Image:
+def _decoded(path: Path, place: int, data: Any, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     raw = data.value.tobytes() if isinstance(data, _Array) else data
     if not isinstance(raw, bytes | bytearray):
         raise AutofrError(f"{path}: image {place} is {type(raw).__name__}, not the bytes of a JPEG")
     try:
-        return decode_image(io.BytesIO(raw), f"image {place}")
+        image = decode_image(io.BytesIO(raw), f"image {place}", MAX_SIDE**2)
     except OSError as error:
         raise AutofrError(f"{path}: {error}") from error
+    if image.width != image.height:
+        raise AutofrError(f"{path}: image {place} has {image.width}x{image.height} pixels; aligned faces are square")
+    if image.width != size:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1).copy()

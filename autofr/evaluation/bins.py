@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,9 +27,11 @@ class Bins:
     """
 
     def __init__(self, like: Tensor, low: float, high: float) -> None:
-        span = high - low
+        span = min(high - low, sys.float_info.max)
         # A power of two: the product is then exact, and a score's bin the same wherever it is computed.
-        self.scale = 2.0 ** math.floor(math.log2(BINS / span)) if span > 0 else 1.0
+        exponent = math.floor(math.log2(BINS) - math.log2(span)) if span > 0 else 0
+        most = math.floor(math.log2(torch.finfo(like.dtype).max)) - 1
+        self.scale = 2.0 ** max(-most, min(most, exponent))
         self.low, self.high = low, low + BINS / self.scale
         self._scaled = like.new_empty(0)
         self._numbers = torch.empty(0, dtype=torch.int32, device=like.device)
@@ -41,6 +44,12 @@ class Bins:
         scaled, numbers = self._scaled[: len(scores)], self._numbers[: len(scores)]
         torch.sub(scores, self.low, out=scaled)
         return numbers.copy_(scaled.mul_(self.scale).clamp_(0, BINS - 1))
+
+    def moments(self, scores: Tensor, centre: float) -> Tensor:
+        """Sums of the scores and of their squares about a centre, (2,) float64."""
+        about = torch.sub(scores, centre, out=self._scaled[: len(scores)])
+        first = about.sum()
+        return torch.stack([first.double(), about.mul_(about).sum().double()])
 
     def edges(self) -> Tensor:
         """The lower edge of each bin and the upper one of the last, (BINS + 1,) float64."""

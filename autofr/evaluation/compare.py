@@ -10,8 +10,9 @@ from typing import Any
 
 from autofr.evaluation.report import read_report
 from autofr.exceptions import AutofrError
-from autofr.files import write_bytes, write_json
+from autofr.files import check_replaceable, replacing_folder, write_bytes, write_json
 
+COMPARISON = "compare.json"
 EVALUATIONS = "evaluations"
 """Folder of a run's evaluations, in its directory."""
 
@@ -51,13 +52,15 @@ def compare(
         _same_masks(reports)
         compared[_title(next(iter(reports.values())), key, compared)] = reports
     if out is not None:
-        for title, reports in compared.items():
-            folder = Path(out) if len(compared) == 1 else Path(out) / title
-            _write(folder, reports)
-            if tracking:
-                from autofr.tracking.evaluations import log_comparison
+        check_replaceable(Path(out), COMPARISON, "comparison")
+        with replacing_folder(Path(out)) as new:
+            for title, reports in compared.items():
+                _write(new if len(compared) == 1 else new / title, reports)
+        if tracking:
+            from autofr.tracking.evaluations import log_comparison
 
-                log_comparison(folder, reports, say)
+            for title, reports in compared.items():
+                log_comparison(Path(out) if len(compared) == 1 else Path(out) / title, reports, say)
     return compared
 
 
@@ -70,7 +73,15 @@ def _evaluations(run: Path) -> dict[str, dict[str, Any]]:
         raise AutofrError(f"{run} has no evaluations; make one with: autofr evaluate {run} --data ...")
     else:
         reports = [read_report(run)]
-    return {f"{r['benchmark']['fingerprint']} {r['flip'] is False} {_on(r)}": r for r in reports}
+    found: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        key = f"{report['benchmark']['fingerprint']} {report['flip'] is False} {_on(report)}"
+        known = found.get(key)
+        if known is not None and (known["masks"] is None) == (report["masks"] is None):
+            raise AutofrError(f"{run} has two evaluations {_told(report)}; name the folder of the one to compare")
+        if known is None or known["masks"] is None:  # with masks it has every row that it has without
+            found[key] = report
+    return found
 
 
 def _on(report: dict[str, Any]) -> str:
@@ -79,7 +90,17 @@ def _on(report: dict[str, Any]) -> str:
 
 
 def _listed(reports: dict[str, dict[str, Any]]) -> str:
-    return ", ".join(f"{r['benchmark']['protocol']} on {r['benchmark']['data']}" for r in reports.values()) or "none"
+    return ", ".join(map(_told, reports.values())) or "none"
+
+
+def _told(report: dict[str, Any]) -> str:
+    """A benchmark in words, with what tells it apart."""
+    benchmark = report["benchmark"]
+    hidden = ("protocol", "data", "shown", "fingerprint")
+    settings = ", ".join(f"{key} {value}" for key, value in benchmark.items() if key not in hidden)
+    flip = "" if report["flip"] is not False else ", no flip"
+    on = f", masks on {_on(report)}" if _on(report) else ""
+    return f"of {benchmark['protocol']} on {benchmark['data']} ({settings}{flip}{on})"
 
 
 def _named(reports: Sequence[dict[str, Any]], runs: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
@@ -114,19 +135,29 @@ def columns(reports: Mapping[str, dict[str, Any]], row: str) -> list[str]:
     entries = [report["results"][row] for report in reports.values() if row in report["results"]]
     rates = sorted({rate["fmr"] for entry in entries for rate in entry["rates"]}, reverse=True)
     accuracy = ["accuracy"] if any("accuracy" in entry for entry in entries) else []
-    return [*accuracy, *map(fnmr_column, rates), "EER", "d'"]
+    shown = next(iter(reports.values()))["benchmark"]["shown"]
+    return [*accuracy, *(rate_column(shown, fmr) for fmr in rates), "EER", "d'"]
 
 
-def fnmr_column(fmr: float) -> str:
-    """``FNMR@1e-3``."""
+def rate_column(shown: str, fmr: float) -> str:
+    """``FNMR@1e-3``, ``TAR@1e-4``."""
     power = f"{fmr:e}".replace(".000000e-0", "e-")
-    return f"FNMR@{power}" if "." not in power else f"FNMR@{fmr:g}"
+    return f"{shown.upper()}@{power if '.' not in power else f'{fmr:g}'}"
 
 
 def figures(entry: dict[str, Any]) -> dict[str, float | None]:
-    """A row's figures by :func:`columns`."""
-    rates = {fnmr_column(rate["fmr"]): rate["fnmr"] for rate in entry["rates"]}
+    """A row's figures by :func:`columns`, whichever rate they show."""
+    rates = {rate_column(kind, rate["fmr"]): rate[kind] for rate in entry["rates"] for kind in ("fnmr", "tar")}
     return {"accuracy": entry.get("accuracy"), **rates, "EER": entry["eer"], "d'": entry["d_prime"]}
+
+
+def summary_names(report: dict[str, Any]) -> dict[str, str]:
+    """The figures over several rows, with the rate that they are of."""
+    fmrs = {row: [rate["fmr"] for rate in entry["rates"]] for row, entry in report["results"].items()}
+    told = "; ".join(
+        dict.fromkeys(f"{report['benchmark']['shown'].upper()} at FMR {f[0]:g}" for f in fmrs.values() if f)
+    )
+    return {name: f"{name} ({told})" for name in report["summary"]}
 
 
 def _write(folder: Path, reports: Mapping[str, dict[str, Any]]) -> None:
@@ -146,5 +177,5 @@ def _write(folder: Path, reports: Mapping[str, dict[str, Any]]) -> None:
         for key, value in report["summary"].items():
             table.writerow([name, key, "", "" if value is None else value])
     write_bytes(folder / "compare.csv", text.getvalue().encode())
-    write_json(folder / "compare.json", dict(reports))
+    write_json(folder / COMPARISON, dict(reports))
     plot_det(reports, folder / "det.png")

@@ -34,13 +34,10 @@ class Comparisons(Protocol):
     Attributes:
         genuine: (G,) every genuine score; higher is more alike.
         impostors: how many impostor scores there are.
-        low, high: scores lie between them, or are counted with the outermost ones; what decides no figure.
     """
 
     genuine: Tensor
     impostors: int
-    low: float
-    high: float
 
     @property
     def genuine_pairs(self) -> Pairs:
@@ -49,11 +46,8 @@ class Comparisons(Protocol):
     def impostor_blocks(self) -> Iterator[Block]:
         """Every impostor score once."""
 
-    def impostor_moments(self) -> tuple[float, float]:
-        """Mean and (population) variance of the impostor scores."""
-
     def sample(self) -> Tensor | None:
-        """Some impostor scores, from which to guess where thresholds lie; ``None`` where a second pass is cheap."""
+        """Some impostor scores, by which to guess where thresholds lie; ``None`` where there are none."""
 
     def people(self) -> Tensor:
         """The identities that take part, each once, int64 on the CPU."""
@@ -66,17 +60,6 @@ class Comparisons(Protocol):
         """
 
 
-def moments(scores: Tensor) -> tuple[float, float]:
-    """Mean and (population) variance in float64, a part at a time, about the first score: far from zero, squares would
-    lose digits."""
-    first, total, squares = float(scores[0]), 0.0, 0.0
-    for part in torch.split(scores, BLOCK):
-        shifted = part.double() - first
-        total, squares = total + float(shifted.sum()), squares + float(shifted.dot(shifted))
-    mean = total / len(scores)
-    return first + mean, max(0.0, squares / len(scores) - mean**2)
-
-
 class ScoreLists:
     """Two lists of scores. The id of either side of a comparison is its place in its list.
 
@@ -86,10 +69,10 @@ class ScoreLists:
     """
 
     def __init__(self, genuine: Tensor, impostor: Tensor) -> None:
+        if genuine.dtype in (torch.float16, torch.bfloat16):
+            genuine, impostor = genuine.float(), impostor.float()
         self.genuine, self.impostor = genuine, impostor
         self.impostors = len(impostor)
-        bounds = [float(v) for scores in (genuine, impostor) if len(scores) for v in scores.aminmax()]
-        self.low, self.high = min(bounds, default=0.0), max(bounds, default=1.0)
 
     @property
     def genuine_pairs(self) -> Pairs:
@@ -110,13 +93,9 @@ class ScoreLists:
 
             yield Block(self.impostor[start : start + BLOCK], pairs)
 
-    def impostor_moments(self) -> tuple[float, float]:
-        """See :class:`Comparisons`."""
-        return moments(self.impostor)
-
     def sample(self) -> Tensor | None:
-        """See :class:`Comparisons`."""
-        return None
+        """See :class:`Comparisons`. All of them: they are at hand."""
+        return self.impostor if self.impostors else None
 
     def people(self) -> Tensor:
         """See :class:`Comparisons`."""

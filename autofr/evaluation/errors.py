@@ -19,15 +19,17 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.bins import BINS, Bins, above, bin_of, count, spans_of, where
-from autofr.evaluation.comparisons import Comparisons, ScoreLists, moments
+from autofr.evaluation.comparisons import Comparisons, ScoreLists
 from autofr.evaluation.figures import Curve, Errors, Kept, Rate
 from autofr.evaluation.streaming import AllPairs, Side
+from autofr.exceptions import AutofrError
 
 TAIL = 1 << 24
 """Most impostor scores kept from the top down, for intervals."""
 _DEEP = (1 << 16, 1 << 21)  # by how many ranks a draw of identities may move a threshold: of few impostors, of many
 _SHARED = 1 << 23  # ranks so high are kept from the top down, not each in a window of its own
-_WINDOW = 1 << 23  # most impostor scores kept on each side of a guessed threshold
+_MOST = 1 << 26  # impostor scores kept in all
+_WINDOW = 1 << 22  # most impostor scores kept on each side of a guessed threshold
 
 
 def impostors_allowed(fmr: float, impostors: int) -> int:
@@ -45,6 +47,7 @@ def measure(comparisons: Comparisons, fmrs: Sequence[float], tail: bool = False)
 
     Raises:
         ValueError: a target that is no rate.
+        AutofrError: so many scores all but coincide that they cannot be told apart in memory.
     """
     return _Measurement(comparisons, fmrs, tail).errors()
 
@@ -94,8 +97,6 @@ class _Measurement:
         self.comparisons, self.fmrs = comparisons, fmrs
         self.genuine, self.device = comparisons.genuine, comparisons.genuine.device
         self.count = comparisons.impostors
-        self.bins = Bins(self.genuine, comparisons.low, comparisons.high)
-        self.genuine_bins = count(self.bins.of(self.genuine))
         allowed = [impostors_allowed(fmr, self.count) for fmr in fmrs]
         self.ranks = {fmr: k for fmr, k in zip(fmrs, allowed, strict=True) if 1 <= k < self.count}
         largest = max(self.ranks.values(), default=0)
@@ -104,12 +105,19 @@ class _Measurement:
         self.kept = Kept(self.genuine.new_empty(0), (torch.empty(0, dtype=torch.int32),) * 2)
         self.kept_bins = torch.zeros(BINS, dtype=torch.bool, device=self.device)
         self.impostor_bins = torch.zeros(BINS, dtype=torch.int64, device=self.device)
+        sample = comparisons.sample() if self.count and len(self.genuine) else None
+        # Bins decide no figure, but what shares one is kept and sorted: they span what scores there seem to be.
+        bounds = [float(v) for some in (self.genuine, sample) if some is not None and len(some) for v in some.aminmax()]
+        self.bins = Bins(self.genuine, min(bounds, default=0.0), max(bounds, default=1.0))
+        self.genuine_bins = count(self.bins.of(self.genuine))
+        self.centre = 0.0 if sample is None or not len(sample) else float(sample.mean(dtype=torch.float64))
+        self.moments = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.count and len(self.genuine):
-            self._pass_all()
+            self._pass_all(sample)
 
-    def _pass_all(self) -> None:
-        sample = self.comparisons.sample()
-        guess = self.kept_bins if sample is None else self._guessed(count(self.bins.of(sample)))
+    def _pass_all(self, sample: Tensor | None) -> None:
+        some = sample is not None and len(sample) > 0
+        guess = self._guessed(count(self.bins.of(sample))) if some and sample is not None else self.kept_bins
         del sample
         self._pass(guess, first=True)
         missing = self._needed(self.impostor_bins) & ~self.kept_bins
@@ -119,13 +127,20 @@ class _Measurement:
     def _pass(self, wanted: Tensor, first: bool) -> None:
         """Go through the impostor scores once: count them by bin the first time, and keep those of ``wanted`` bins."""
         scores, left, right = [self.kept.scores], [self.kept.pairs[0]], [self.kept.pairs[1]]
-        spans = spans_of(wanted)
+        spans, kept = spans_of(wanted), len(self.kept)
         for block in self.comparisons.impostor_blocks():
             numbers = self.bins.of(block.scores)
             if first:
                 self.impostor_bins += count(numbers)
+                self.moments += self.bins.moments(block.scores, self.centre)
             if spans:
                 places = where(self.bins.within(numbers, spans))
+                kept += len(places)
+                if kept > _MOST:
+                    raise AutofrError(
+                        f"of {self.count} impostor scores over {_MOST} cannot be told apart: the embeddings all but "
+                        "coincide; is the model trained?"
+                    )
                 if len(places):
                     one, other = block.pairs(places)
                     scores.append(block.scores[places])
@@ -226,10 +241,10 @@ class _Measurement:
         return float(fnmr[best] + fmr[best]) / 2
 
     def _d_prime(self) -> float:
-        mean, variance = self.comparisons.impostor_moments()
-        own_mean, own_variance = moments(self.genuine)
-        spread = math.sqrt((own_variance + variance) / 2)
-        return (own_mean - mean) / spread if spread > 0 else math.nan
+        genuine = self.genuine.double()
+        mean, square = (self.moments / self.count).tolist()  # about the centre
+        spread = math.sqrt((float(genuine.var(correction=0)) + max(0.0, square - mean**2)) / 2)
+        return (float(genuine.mean()) - self.centre - mean) / spread if spread > 0 else math.nan
 
     def _curve(self) -> Curve:
         if not self.count or not len(self.genuine):

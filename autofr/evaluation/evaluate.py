@@ -22,6 +22,7 @@ from autofr.evaluation.protocols import Embedded, Protocol, Row, create_protocol
 from autofr.evaluation.report import VERSION, Evaluation, report_row
 from autofr.evaluation.stored import check_vectors, read_embeddings, read_labels
 from autofr.exceptions import AutofrError
+from autofr.masks.geometry import AWAY
 from autofr.models import load_model
 from autofr.progress import Display
 
@@ -41,7 +42,7 @@ def evaluate(
     landmarks: str | Path | None = None,
     landmark_scheme: str | None = None,
     masked: str | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     fmrs: Sequence[float] | None = None,
     bootstrap: int = 200,
     seed: int = 0,
@@ -68,7 +69,7 @@ def evaluate(
             number says it.
         masked: ``probe``: masks are rendered on the probe, or the second image of a pair; ``both``: on both; ``no``;
             ``None``: ``probe`` where there are landmarks.
-        flip: add each image's mirrored embedding, as is usual for these protocols.
+        flip: add each image's mirrored embedding, as is usual for these protocols; ``None``: yes.
         fmrs: target false match rates; ``None``: the protocol's.
         bootstrap: draws of identities for the intervals; 0: none.
         seed: decides masks and draws.
@@ -91,13 +92,21 @@ def evaluate(
     place = pick_device(device)
     if str(model).endswith(".npy"):
         if masked not in (None, "no") or landmarks is not None:
-            raise AutofrError("masks are rendered on images; embeddings of masked images are a file of their own")
+            raise AutofrError(
+                "--masked and --landmarks are for images; embeddings of masked images are a file of their own"
+            )
+        if landmark_scheme is not None or flip is not None:
+            raise AutofrError("--landmark-scheme and --flip are for images, not for stored embeddings")
+        if labels is not None and data is not None:
+            raise AutofrError("--labels and --data both say what the embeddings are of; give one of them")
         subject = _stored(Path(model), folder, labels, rules, place, display)
     else:
         if labels is not None:
-            raise AutofrError("--labels goes with embeddings (.npy); images are labelled by their folders")
+            raise AutofrError(
+                "--labels goes with embeddings, an array in a .npy file; images are labelled by their folders"
+            )
         if folder is None:
-            raise AutofrError(f"--data is needed: {rules.needs}")
+            raise AutofrError("--data is needed: a folder with one sub-folder an identity, a .bin file, or an IJB set")
         network = load_model(model, place)
         faces, hung = _faces(folder, rules, landmarks, landmark_scheme, masked, display)
         wanted = masked or ("probe" if faces.anchors is not None else "no")
@@ -109,10 +118,13 @@ def evaluate(
                 )
             wanted = "no"
         with display.bar("embedding", len(faces)) as advance:
-            plain, copies = embed_set(network, faces, flip, None if wanted == "no" else seed, advance)
+            plain, copies = embed_set(network, faces, flip is not False, None if wanted == "no" else seed, advance)
         about = {"name": network.name, **network.about, "embedding_dim": plain.shape[1]}
         masks = None if copies is None else mask_parameters(faces, seed, wanted, hung)
-        subject = _Subject(about, list(faces.names), Embedded(faces.labels, plain, copies, wanted, place), masks, faces)
+        places = faces.placement()
+        maskable = None if places is None else places > AWAY
+        embedded = Embedded(faces.labels, plain, copies, maskable, wanted, place)
+        subject = _Subject(about, list(faces.names), embedded, masks, faces)
     report = _measured(subject, rules, folder, flip, fmrs, bootstrap, seed, display)
     if out is not None:
         evaluation = Evaluation(report, subject.faces, subject.embedded.on, seed)
@@ -139,8 +151,9 @@ def _check(
     out: str | Path | None,
     tracking: bool,
 ) -> None:
-    if seed < 0 or bootstrap < 0:
-        raise AutofrError(f"a seed and a number of draws are 0 or more, got {seed} and {bootstrap}")
+    for name, value in (("seed", seed), ("bootstrap", bootstrap)):
+        if value < 0:
+            raise AutofrError(f"--{name} is 0 or more, got {value}")
     if masked is not None and masked not in MASKED:
         raise AutofrError(f"--masked is {', '.join(MASKED)}, got '{masked}'")
     if fmrs is not None and (not fmrs or not all(0 < f < 1 for f in fmrs) or len(set(fmrs)) < len(fmrs)):
@@ -161,6 +174,8 @@ def _faces(
 ) -> tuple[Faces, str]:
     """The images, and what masks hang on."""
     template = str(landmarks) == TEMPLATE_LANDMARKS
+    if masked == "no" and landmarks is not None:
+        raise AutofrError("--landmarks are for masks, and --masked no renders none")
     if not data.exists():
         raise AutofrError(f"no such file or folder {data}; --data takes {rules.needs}")
     faces = rules.load(data, None if template else landmarks, scheme, display.bar)
@@ -169,7 +184,8 @@ def _faces(
     elif template or (faces.landmarks is None and masked is not None and rules.template_masks):
         five = torch.from_numpy(TEMPLATE * (faces.image_size / SIZE)).float()
         faces = replace(faces, landmarks=five.expand(len(faces), 5, 2), scheme="points5")
-        return faces, TEMPLATE_LANDMARKS
+        kept = tuple(note for note in faces.notes if "never masked" not in note)
+        return replace(faces, notes=kept), TEMPLATE_LANDMARKS
     elif faces.landmarks is None and masked is not None:
         raise AutofrError(
             f"--masked {masked} needs landmarks: name a file, or take --landmarks template for faces aligned to the "
@@ -204,7 +220,7 @@ def _measured(
     subject: _Subject,
     rules: Protocol,
     data: Path | None,
-    flip: bool,
+    flip: bool | None,
     fmrs: Sequence[float] | None,
     bootstrap: int,
     seed: int,
@@ -233,16 +249,17 @@ def _measured(
     benchmark = {
         "protocol": rules.name,
         **rules.about(),
+        "shown": rules.shown,
         "data": None if data is None else data.resolve().name,
         "images": len(subject.names),
-        "identities": int(embedded.labels.max()) + 1,
+        "identities": int(embedded.labels.max()) + 1 if rules.known_identities else None,
     }
     benchmark["fingerprint"] = _fingerprint(benchmark, subject)
     return {
         "version": VERSION,
         "model": subject.about,
         "benchmark": benchmark,
-        "flip": None if subject.faces is None else flip,
+        "flip": None if subject.faces is None else flip is not False,
         "masks": subject.masks,
         "bootstrap": {"draws": bootstrap, "seed": seed},
         "results": results,
@@ -268,12 +285,14 @@ def _row(row: Row, names: Sequence[str], bootstrap: int, seed: int) -> tuple[dic
                 notes.append(
                     f"FMR {rate.fmr:g} needs {needed} impostor pairs, {row.name} has {errors.impostors}: not measurable"
                 )
+            elif rate.fmr in bounds and math.isnan(bounds[rate.fmr][0]):
+                notes.append(f"{row.name}: no interval at FMR {rate.fmr:g}: a draw of identities does not reach it")
     return report_row(comparisons, errors, bounds, row, names) | more, notes
 
 
 def _fingerprint(benchmark: dict[str, Any], subject: _Subject) -> str:
     """A hash of what was compared, masks aside: models can be set side by side where it is the same."""
     digest = hashlib.sha256(json.dumps(benchmark, sort_keys=True).encode())
-    digest.update("\n".join(subject.names).encode())
+    digest.update("\n".join(subject.names).encode(errors="surrogateescape"))
     digest.update(subject.embedded.labels.numpy().tobytes())
     return digest.hexdigest()[:16]

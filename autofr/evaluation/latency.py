@@ -18,7 +18,7 @@ from PIL import Image
 
 from autofr.data.synthetic import synthetic_faces
 from autofr.detection import DETECTORS, Detector, align_face, create_detector, usable
-from autofr.detection.align import SIZE
+from autofr.detection.align import SIZE, TEMPLATE
 from autofr.exceptions import AutofrError
 from autofr.images import open_image
 from autofr.models import Model, load_model
@@ -29,7 +29,7 @@ CVPR 2021); the masked-face challenge's limit was FRUITS-1000."""
 MAN = {"detection": 157.0, "recognition": 496.0}
 """Milliseconds that the Mask Aware Network reports."""
 PHOTO = (640, 480)
-WARM_UP = 3
+WARM_UP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def measure_latency(
     Args:
         model: as :func:`autofr.models.load_model` takes it.
         photo: a photograph with a face; ``None``: a drawn one in 640x480 pixels.
-        detector: a name for :func:`autofr.detection.create_detector`; ``None``: the first that is installed and has its
-            weights, and without any, recognition alone is timed.
+        detector: a name for :func:`autofr.detection.create_detector`; ``None``: dlib, or else the first that can be
+            made; without any, detection is not timed.
         flip: embed the mirrored face too.
         repeats: timed calls of each stage.
         say: takes a line for the user.
@@ -70,16 +70,19 @@ def measure_latency(
     """
     if repeats < 5:
         raise AutofrError(f"a median and a 95th percentile need 5 calls or more, got {repeats}")
-    image, face = _picture(photo)
+    load_model(model, torch.device("cpu"))  # told now if it cannot be
+    image, known = _picture(photo)
     finder = _finder(detector, say)
     found = None
     if finder is not None:
-        faces = usable(finder.detect(np.asarray(image)), finder.scheme)
-        found = bool(faces)
-        if faces:
-            face, _ = align_face(image, faces[0].landmarks, finder.scheme)
-        else:
-            say(f"{finder.name} finds no face in the photograph: alignment is not timed; name a photo with --photo")
+        found = bool(usable(finder.detect(np.asarray(image)), finder.scheme))
+        if not found and photo is not None:
+            raise AutofrError(f"{finder.name} finds no face in {photo}; name another photograph")
+        if not found:
+            say(
+                f"{finder.name} does not take the drawn face for one: its search is timed, and alignment by the "
+                "drawing's own landmarks; for all stages as they are, name a photograph: --photo"
+            )
     before = torch.get_num_threads()
     threads = {}
     try:
@@ -88,7 +91,7 @@ def measure_latency(
         ):
             torch.set_num_threads(count)
             network = load_model(model, torch.device("cpu"), threads=count)
-            stages = _stages(network, finder, image, face, flip, repeats)
+            stages = _stages(network, finder, image, known, flip, repeats)
             meets = [name for name, limit in LIMITS.items() if stages["total"].p95 <= limit]
             threads[count] = {"stages": {name: vars(stage) for name, stage in stages.items()}, "meets": meets}
     finally:
@@ -105,66 +108,70 @@ def measure_latency(
     }
 
 
-def _picture(photo: str | Path | None) -> tuple[Image.Image, Image.Image]:
-    """The photograph, and a face as it would be cut out of it."""
-    faces = synthetic_faces(4, 2, 256)
-    drawn = Image.fromarray(faces.read(torch.tensor([0]))[0].permute(1, 2, 0).numpy())
-    if photo is None:
-        image = Image.new("RGB", PHOTO, (120, 130, 140))
-        image.paste(drawn, (PHOTO[0] // 2 - 128, PHOTO[1] // 2 - 128))
-    else:
+Known = tuple[npt.NDArray[np.floating], str]
+
+
+def _picture(photo: str | Path | None) -> tuple[Image.Image, Known]:
+    """The photograph, and landmarks with their scheme to align by where a detector finds none."""
+    if photo is not None:
+        if not Path(photo).is_file():
+            raise AutofrError(f"no photograph {photo}")
         try:
             image = open_image(Path(photo))
         except OSError as error:
             raise AutofrError(f"the photograph cannot be read: {error}") from error
-    return image, drawn.resize((SIZE, SIZE))
+        middle = np.array([image.width / 2 - SIZE / 2, image.height / 2 - SIZE / 2])
+        return image, (TEMPLATE + middle, "points5")
+    faces = synthetic_faces(4, 2, 256)
+    left, top = PHOTO[0] // 2 - 128, PHOTO[1] // 2 - 128
+    image = Image.new("RGB", PHOTO, (120, 130, 140))
+    image.paste(Image.fromarray(faces.read(torch.tensor([0]))[0].permute(1, 2, 0).numpy()), (left, top))
+    landmarks = torch.zeros(68, 2) if faces.landmarks is None else faces.landmarks[0]
+    return image, (landmarks.numpy() + [left, top], "ibug68")
 
 
 def _finder(name: str | None, say: Callable[[str], None]) -> Detector | None:
     if name is not None:
         return create_detector(name)
-    for known in DETECTORS:
+    for known in sorted(DETECTORS, key=lambda detector: detector != "dlib"):  # its models come with its package
         try:
             return create_detector(known)
         except AutofrError as error:  # not installed, or without its weights
             say(f"not timed: {error}")
-    say("no detector: recognition alone is timed")
+    say("no detector: detection is not timed")
     return None
 
 
 def _stages(
-    model: Model, finder: Detector | None, image: Image.Image, face: Image.Image, flip: bool, repeats: int
+    model: Model, finder: Detector | None, image: Image.Image, known: Known, flip: bool, repeats: int
 ) -> dict[str, Stage]:
     """Every call runs all stages one after the other, so that the total is what one face takes."""
-    pixels = torch.from_numpy(np.asarray(face).transpose(2, 0, 1).copy())[None]
-    array = np.asarray(image)
     seconds: dict[str, list[float]] = {}
-    for turn in range(WARM_UP + repeats):
-        taken = _one(model, finder, image, array, pixels, flip)
-        if turn >= WARM_UP:
-            for name, value in taken.items():
-                seconds.setdefault(name, []).append(value)
+    array = np.asarray(image)
+    warm = time.perf_counter() + WARM_UP_SECONDS  # threads and caches settle
+    while time.perf_counter() < warm:
+        _one(model, finder, image, array, known, flip)
+    for _ in range(repeats):
+        for name, value in _one(model, finder, image, array, known, flip).items():
+            seconds.setdefault(name, []).append(value)
     return {name: Stage(1e3 * median(values), 1e3 * _p95(values)) for name, values in seconds.items()}
 
 
 def _one(
-    model: Model,
-    finder: Detector | None,
-    image: Image.Image,
-    array: npt.NDArray[np.uint8],
-    pixels: torch.Tensor,
-    flip: bool,
+    model: Model, finder: Detector | None, image: Image.Image, array: npt.NDArray[np.uint8], known: Known, flip: bool
 ) -> dict[str, float]:
     taken = {}
     start = time.perf_counter()
+    landmarks, scheme = known
     if finder is not None:
         faces = usable(finder.detect(array), finder.scheme)
-        done = time.perf_counter()
-        taken["detection"] = done - start
         if faces:
-            aligned, _ = align_face(image, faces[0].landmarks, finder.scheme)
-            pixels = torch.from_numpy(np.asarray(aligned).transpose(2, 0, 1).copy())[None]
-            taken["alignment"] = time.perf_counter() - done
+            landmarks, scheme = faces[0].landmarks, finder.scheme
+        taken["detection"] = time.perf_counter() - start
+    found = time.perf_counter()
+    aligned, _ = align_face(image, landmarks, scheme)
+    pixels = torch.from_numpy(np.asarray(aligned).transpose(2, 0, 1).copy())[None]
+    taken["alignment"] = time.perf_counter() - found
     begun = time.perf_counter()
     model.embed(pixels, flip)
     end = time.perf_counter()

@@ -140,7 +140,8 @@ def plot_scores(report: dict[str, Any], path: Path) -> None:
         used = np.flatnonzero(np.array(told["genuine"]) + np.array(told["impostor"]))
         if len(used):
             axes.set_xlim(edges[used[0]] - 0.02, edges[used[-1] + 1] + 0.02)
-        axes.set(title=row, xlabel="score", yticks=[])
-        axes.legend(frameon=False, fontsize=8)
+        axes.set(title=row, xlabel="score", ylabel="share (each has area 1)", yticks=[])
+        if len(used):
+            axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path, dpi=120)

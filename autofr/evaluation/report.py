@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
 from autofr.exceptions import AutofrError
-from autofr.files import sync_folder, write_json
+from autofr.files import check_replaceable, replacing_folder, write_json
 
 VERSION = 1
 """Of the report's keys."""
@@ -72,7 +72,8 @@ def _det(curve: Curve) -> dict[str, list[float]]:
     if len(fmr) > _DET_POINTS:
         lowest = fmr[fmr > 0].min()
         # As far along the plot as along its axes: decades of FMR, and the whole of FNMR.
-        way = (fmr.clamp(min=lowest).log10().diff().abs() / -lowest.log10() + fnmr.diff().abs()).cumsum(0)
+        decades = max(-float(lowest.log10()), 1.0)
+        way = (fmr.clamp(min=lowest).log10().diff().abs() / decades + fnmr.diff().abs()).cumsum(0)
         wanted = torch.linspace(0, float(way[-1]), _DET_POINTS, dtype=way.dtype)
         chosen = torch.searchsorted(way, wanted).clamp(max=len(fmr) - 1)
         chosen = torch.unique(chosen)
@@ -132,31 +133,23 @@ class Evaluation:
         Raises:
             AutofrError: something else is there.
         """
-        if folder.exists() and not (folder.is_dir() and ((folder / REPORT).is_file() or not any(folder.iterdir()))):
-            raise AutofrError(f"{folder} exists and is no evaluation; name another folder with --out")
+        if not (folder / REPORT).is_file() and any(folder.glob(f"*/{REPORT}")):
+            raise AutofrError(f"{folder} holds evaluations; name a folder in it with --out")
+        check_replaceable(folder, REPORT, "evaluation")
 
     def write(self, folder: Path, tracking: bool, say: Callable[[str], None]) -> None:
         """Write ``report.json`` and the pictures to ``folder``, which appears whole; log them to MLflow if asked to."""
         from autofr.evaluation.plots import plot_det, plot_scores
         from autofr.evaluation.worst import worst_sheet
 
-        name = self.report["model"]["name"]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir()
-        write_json(temporary / REPORT, self.report)
-        plot_det({name: self.report}, temporary / "det.png")
-        plot_scores(self.report, temporary / "scores.png")
-        if self.faces is not None:
-            for row, entry in self.report["results"].items():
-                worst_sheet(entry["worst"], self.faces, self.seed, temporary / f"worst_{row.replace(' ', '_')}.png")
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        with replacing_folder(folder) as new:
+            write_json(new / REPORT, self.report)
+            plot_det({self.report["model"]["name"]: self.report}, new / "det.png")
+            plot_scores(self.report, new / "scores.png")
+            for row, entry in self.report["results"].items() if self.faces is not None else ():
+                name = re.sub(r"[^\w.\-]+", "_", row)
+                if self.faces is not None and entry["worst"]:
+                    worst_sheet(entry["worst"], self.faces, self.seed, new / f"worst_{name}.png")
         if tracking:
             from autofr.tracking.evaluations import log_evaluation
 
@@ -176,8 +169,21 @@ def read_report(folder: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise AutofrError(f"{path} is damaged: {error}") from error
-    if not isinstance(report, dict) or not {"version", "model", "benchmark", "results"} <= report.keys():
+    if not isinstance(report, dict) or "version" not in report:
         raise AutofrError(f"{path} is no report of an evaluation")
     if report["version"] != VERSION:
         raise AutofrError(f"{path} is of version {report['version']}; this autofr reads {VERSION}: evaluate again")
+    if not _sound(report):
+        raise AutofrError(f"{path} is damaged: it lacks keys of a report")
     return report
+
+
+def _sound(report: dict[str, Any]) -> bool:
+    """Whether what is compared and shown is there."""
+    parts = ("model", "benchmark", "results", "summary")
+    if not all(isinstance(report.get(part), dict) for part in parts) or not {"flip", "masks", "notes"} <= report.keys():
+        return False
+    rows = report["results"].values()
+    keys = {"genuine", "impostor", "rates", "eer", "d_prime", "det", "histogram", "worst"}
+    named = {"protocol", "data", "fingerprint"} <= report["benchmark"].keys() and "name" in report["model"]
+    return named and all(isinstance(row, dict) and keys <= row.keys() for row in rows)

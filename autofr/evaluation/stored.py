@@ -73,7 +73,7 @@ def check_vectors(vectors: Tensor, names: Sequence[str], what: str) -> None:
     """
     for bad, told in (
         (~vectors.isfinite().all(1), "not finite"),
-        (vectors.norm(dim=1) == 0, "of length zero"),
+        (vectors.abs().amax(1) == 0, "of length zero"),
     ):
         if bool(bad.any()):
             places = bad.nonzero()[:, 0].tolist()

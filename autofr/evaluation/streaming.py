@@ -44,8 +44,6 @@ class AllPairs:
         probes: the other side, on the same device; ``None``: the gallery itself.
     """
 
-    low, high = -1.0, 1.0
-
     def __init__(self, gallery: Side, probes: Side | None = None) -> None:
         self._gallery = gallery.ordered()
         self._once = probes is None
@@ -137,43 +135,10 @@ class AllPairs:
         return pairs
 
     def sample(self) -> Tensor | None:
-        """See :class:`Comparisons`. Of a set of few rows, nothing: two passes over it are as quick."""
+        """See :class:`Comparisons`. The scores of some rows, evenly spaced among the identities."""
         rows = len(self._probes.labels)
-        if rows < 32 * _SAMPLED_ROWS:
+        if not rows or not len(self._gallery.labels):
             return None
-        chosen = torch.linspace(0, rows - 1, _SAMPLED_ROWS, device=self._probes.labels.device).long()
+        chosen = torch.linspace(0, rows - 1, min(rows, _SAMPLED_ROWS), device=self._probes.labels.device).long()
         scores = self._probes.vectors[chosen] @ self._gallery.vectors.T
         return scores[self._probes.labels[chosen, None] != self._gallery.labels[None]]
-
-    def impostor_moments(self) -> tuple[float, float]:
-        """See :class:`Comparisons`. From sums over the sets, without a pass over the pairs: the scores of all ordered
-        pairs add up to Σp·Σg, their squares to <PᵀP, GᵀG>; what is genuine, or its own image, is taken off."""
-        total_p, gram_p = _sums(self._probes.vectors)
-        total_g, gram_g = (total_p, gram_p) if self._once else _sums(self._gallery.vectors)
-        total, square = float(total_p @ total_g), float((gram_p * gram_g).sum())
-        own = self._own_scores()
-        genuine = self.genuine.double()
-        halves = 2 if self._once else 1
-        mean = ((total - float(own.sum())) / halves - float(genuine.sum())) / self.impostors
-        squares = ((square - float(own.square().sum())) / halves - float(genuine.square().sum())) / self.impostors
-        return mean, max(0.0, squares - mean**2)
-
-    def _own_scores(self) -> Tensor:
-        """Scores of rows with the same image, which count for nothing."""
-        if self._once:
-            return self._gallery.vectors.double().square().sum(1)
-        order = self._gallery.ids.argsort()
-        sorted_ids = self._gallery.ids[order]
-        place = torch.searchsorted(sorted_ids, self._probes.ids).clamp(max=len(order) - 1)
-        there = sorted_ids[place] == self._probes.ids
-        return (self._probes.vectors[there].double() * self._gallery.vectors[order[place[there]]].double()).sum(1)
-
-
-def _sums(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Σx and Σxxᵀ in float64; products in the vectors' own precision, as the scores are, over few rows at a time."""
-    size = vectors.shape[1]
-    total, gram = vectors.new_zeros(size, dtype=torch.float64), vectors.new_zeros(size, size, dtype=torch.float64)
-    for chunk in torch.split(vectors, ROWS):
-        total += chunk.double().sum(0)
-        gram += chunk.T @ chunk
-    return total, gram

@@ -34,7 +34,9 @@ def onnx_model(path: Path, settings: str, device: torch.device, threads: int | N
     ) -> OnnxModel:
         return OnnxModel(path, device, mean, std, channels, output, threads)
 
-    return build("ONNX model", f"{path.name}:{settings}", {path.name: make})
+    model = build("ONNX model", f"{path.name}:{settings}", {path.name: make})
+    model.name += f":{settings}" if settings else ""
+    return model
 
 
 class OnnxModel:
@@ -70,7 +72,7 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is told by its exception
         if threads is not None:
             options.intra_op_num_threads = threads
         provider = "CUDAExecutionProvider" if device.type == "cuda" else "CPUExecutionProvider"
@@ -83,6 +85,7 @@ class OnnxModel:
             raise AutofrError(f"ONNX file {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._input, self._first, self.image_size = _image_input(path, inputs)
+        self._sized = all(isinstance(s, int) for s in inputs[0].shape[1:])
         self._single = isinstance(inputs[0].shape[0], int)
         self._output = _embedding_output(path, [o.name for o in outputs], output)
         normalises = "Sub" in operators and "Mul" in operators
@@ -113,9 +116,12 @@ class OnnxModel:
         try:
             found = np.concatenate([self._session.run([self._output], {self._input: b})[0] for b in batches])
         except Exception as error:
-            raise AutofrError(f"{self.about['source']} fails: {str(error).strip().splitlines()[0]}") from error
-        if found.ndim < 2 or len(found) != len(values):
-            raise AutofrError(f"{self.about['source']}: output {self._output} of shape {found.shape} is no embedding")
+            size = "" if self._sized else f"; its file leaves the input's size open, {self.image_size} was assumed"
+            raise AutofrError(f"{self.about['source']} fails{size}: {str(error).strip().splitlines()[0]}") from error
+        if found.ndim < 2 or len(found) != len(values) or found[0].size != max(found.shape[1:]):
+            raise AutofrError(
+                f"{self.about['source']}: output {self._output} of shape {found.shape} is no embedding (N, D)"
+            )
         return torch.from_numpy(found.reshape(len(found), -1).astype(np.float32))
 
 

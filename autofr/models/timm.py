@@ -53,7 +53,7 @@ def _model(name: str, weights: Path | None, pretrained: bool, device: torch.devi
     origin = str(weights) if weights is not None else "timm" if pretrained else "random"
     return TorchModel(
         net,
-        f"timm/{name}",
+        f"timm/{name}" if origin == "timm" else f"timm/{name}:{Path(origin).name}",
         {"kind": "timm", "source": f"timm/{name}", "weights": origin},
         int(config["input_size"][-1]),
         device,

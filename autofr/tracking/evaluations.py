@@ -29,7 +29,7 @@ def log_evaluation(folder: Path, report: dict[str, Any], say: Callable[[str], No
         "flip": report["flip"],
         "masks": report["masks"],
     }
-    name = f"evaluate {report['model']['name']} on {report['benchmark']['data'] or 'embeddings'}"
+    name = f"evaluate {report['model']['name']} on {benchmark_name(report)}"
     _log(folder, run_dir, name, about, metrics_of(report), say)
 
 
@@ -40,8 +40,14 @@ def log_comparison(folder: Path, reports: Mapping[str, dict[str, Any]], say: Cal
     }
     first = next(iter(reports.values()))
     about = {"benchmark": first["benchmark"], "models": ", ".join(reports)}
-    name = f"compare on {first['benchmark']['data'] or 'embeddings'}"
+    name = f"compare on {benchmark_name(first)}"
     _log(folder, None, name, about, metrics, say)
+
+
+def benchmark_name(report: dict[str, Any]) -> str:
+    """``lfw (pairs)``."""
+    benchmark = report["benchmark"]
+    return f"{benchmark['data'] or 'embeddings'} ({benchmark['protocol']})"
 
 
 def metrics_of(report: dict[str, Any]) -> dict[str, float]:
@@ -49,7 +55,8 @@ def metrics_of(report: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float | None] = {}
     for row, entry in report["results"].items():
         prefix = metric_name(row)
-        found |= {f"{prefix}/FNMR at FMR {rate['fmr']:g}": rate["fnmr"] for rate in entry["rates"]}
+        for kind in ("fnmr", "tar"):
+            found |= {f"{prefix}/{kind.upper()} at FMR {rate['fmr']:g}": rate[kind] for rate in entry["rates"]}
         found |= {
             f"{prefix}/EER": entry["eer"],
             f"{prefix}/d-prime": entry["d_prime"],
@@ -85,7 +92,7 @@ def _log(
             [Metric(key, value, int(time.time() * 1000), 0) for key, value in metrics.items()],
             [Param(key, str(value)[:6000]) for key, value in flatten(about).items()],
         )
-        for path in sorted(folder.iterdir()):
+        for path in sorted(p for p in folder.iterdir() if p.is_file()):
             client.log_artifact(run, str(path))
         client.set_terminated(run)
     except Exception as error:

@@ -46,6 +46,9 @@ def test_missing_images_and_templates_are_counted(make_ijb: Callable[[Path], Pat
         ("ijbc_face_tid_mid.txt", "1.jpg 100 1\n", "do not list the same images"),
         ("ijbc_template_pair_label.txt", "100 101 2\n", "is 1 or 0"),
         ("ijbc_template_pair_label.txt", "100 x 1\n", "could not convert"),
+        ("ijbc_template_pair_label.txt", "100 1.5 1\n", "could not convert"),
+        ("ijbc_template_pair_label.txt", "100 101\n", "a line has 2 numbers"),
+        ("ijbc_template_pair_label.txt", "", "is empty"),
         ("ijbc_name_5pts_score.txt", "1.jpg 1 2 3\n", "line 1 has not 11"),
     ],
 )
@@ -56,6 +59,22 @@ def test_files_that_do_not_fit(
     (root / "meta" / name).write_text(text)
     with pytest.raises(AutofrError, match=told):
         read_ijb(root)
+
+
+def test_negative_detector_scores_are_refused(make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
+    root = make_ijb(tmp_path / "ijb")
+    path = root / "meta" / "ijbc_name_5pts_score.txt"
+    path.write_text(path.read_text().replace("0.95", "-0.95"))
+    with pytest.raises(AutofrError, match="a detector score is negative"):
+        read_ijb(root)
+
+
+def test_the_metadata_have_a_hash(make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
+    root = make_ijb(tmp_path / "ijb")
+    before = read_ijb(root)[1].digest
+    path = root / "meta" / "ijbc_template_pair_label.txt"
+    path.write_text(path.read_text().replace("100 101 1", "100 101 0"))
+    assert read_ijb(root)[1].digest != before
 
 
 def test_no_set_there(tmp_path: Path) -> None:

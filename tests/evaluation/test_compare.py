@@ -1,4 +1,5 @@
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 
 from autofr import AutofrError
-from autofr.evaluation.compare import compare, fnmr_column
+from autofr.evaluation.compare import compare, rate_column, summary_names
 from autofr.evaluation.evaluate import evaluate
 from autofr.evaluation.show import print_comparison, print_evaluation
 
@@ -50,6 +51,44 @@ def test_run_directories_give_every_benchmark_that_all_have(
     assert {report["flip"] for reports in found.values() for report in reports.values()} == {True, False}
 
 
+def test_with_masks_goes_before_without(net: Path, other_net: Path, folder: Path, tmp_path: Path) -> None:
+    """The report with masks has every row of the one without; which is read first does not matter."""
+    for run, model in (("a", net), ("b", other_net)):
+        evaluate(model, folder, out=tmp_path / run / "evaluations" / "faces", **QUIET)
+        for name in ("faces-masked-no", "an-earlier-one"):
+            evaluate(model, folder, masked="no", out=tmp_path / run / "evaluations" / name, **QUIET)
+        shutil.rmtree(tmp_path / run / "evaluations" / "an-earlier-one")
+    reports = compare([tmp_path / "a", tmp_path / "b"])["faces-all"]
+    assert all(list(report["results"]) == ["standard", "masked"] for report in reports.values())
+    evaluate(net, folder, seed=1, out=tmp_path / "a" / "evaluations" / "seeded", **QUIET)
+    with pytest.raises(AutofrError, match="has two evaluations of all on faces"):
+        compare([tmp_path / "a", tmp_path / "b"])
+
+
+def test_what_a_summary_is_of() -> None:
+    report = {
+        "summary": {"score": 0.5},
+        "benchmark": {"shown": "tar"},
+        "results": {"Mask": {"rates": [{"fmr": 1e-4}]}, "MR-All": {"rates": [{"fmr": 1e-6}]}},
+    }
+    assert summary_names(report) == {"score": "score (TAR at FMR 0.0001; TAR at FMR 1e-06)"}
+
+
+def test_an_older_comparison_is_replaced_and_nothing_else(
+    net: Path, other_net: Path, folder: Path, tmp_path: Path
+) -> None:
+    for run, model in (("a", net), ("b", other_net)):
+        evaluate(model, folder, out=tmp_path / run / "evaluations" / "one", **QUIET)
+    out = tmp_path / "out"
+    compare([tmp_path / "a", tmp_path / "b"], out)
+    evaluate(net, folder, flip=False, out=tmp_path / "a" / "evaluations" / "two", **QUIET)
+    evaluate(other_net, folder, flip=False, out=tmp_path / "b" / "evaluations" / "two", **QUIET)
+    assert len(compare([tmp_path / "a", tmp_path / "b"], out)) == 2
+    assert all(path.is_dir() for path in out.iterdir())
+    with pytest.raises(AutofrError, match="is no comparison"):
+        compare([tmp_path / "a", tmp_path / "b"], tmp_path / "a")
+
+
 def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("x", "y"):
         evaluate(net, folder, out=tmp_path / name, **QUIET)
@@ -69,6 +108,9 @@ def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> Non
     (damaged / "report.json").write_text("{")
     old = tmp_path / "old"
     old.mkdir()
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    (lacking / "report.json").write_text('{"version": 1, "model": {}, "benchmark": {}, "results": {}}')
     (old / "report.json").write_text('{"version": 0, "model": 1, "benchmark": 1, "results": 1}')
     for other, told in (
         ("seeded", "have met different masks: seed is 0 and 1"),
@@ -77,6 +119,7 @@ def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> Non
         ("none", "holds no evaluation"),
         ("damaged", "is damaged"),
         ("old", "is of version 0"),
+        ("lacking", "lacks keys of a report"),
     ):
         with pytest.raises(AutofrError, match=told):
             compare([tmp_path / "x", tmp_path / other], tmp_path / "out")
@@ -86,7 +129,8 @@ def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> Non
 
 
 def test_rates_are_written_short() -> None:
-    assert [fnmr_column(f) for f in (0.1, 1e-3, 0.05, 0.0025, 1e-6)] == [
+    assert rate_column("tar", 1e-4) == "TAR@1e-4"
+    assert [rate_column("fnmr", f) for f in (0.1, 1e-3, 0.05, 0.0025, 1e-6)] == [
         "FNMR@1e-1",
         "FNMR@1e-3",
         "FNMR@5e-2",

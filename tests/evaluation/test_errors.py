@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
+from autofr import AutofrError
 from autofr.evaluation import errors, streaming
 from autofr.evaluation.comparisons import Block, ListedPairs
 from autofr.evaluation.errors import all_pairs_fnmr, measure, measure_scores
@@ -115,7 +116,7 @@ def test_swapping_labels_and_the_sign_leaves_the_eer(genuine: list[float], impos
     assert any(swapped == pytest.approx(value, abs=1e-12) for value in eer_by_hand(genuine, impostor))
 
 
-def vectors(rows: int, seed: int, near: Tensor | None = None) -> Tensor:
+def vectors_of(rows: int, seed: int, near: Tensor | None = None) -> Tensor:
     noise = torch.randn(rows, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return torch.nn.functional.normalize(noise if near is None else near + 0.5 * noise)
 
@@ -124,8 +125,8 @@ def vectors(rows: int, seed: int, near: Tensor | None = None) -> Tensor:
 def test_all_pairs_equals_every_pair_scored(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "ROWS", 7)  # several blocks, and a rest
     monkeypatch.setattr(streaming, "COLUMNS", 5)
-    gallery = vectors(40, 2)
-    probes = vectors(40, 3, gallery)
+    gallery = vectors_of(40, 2)
+    probes = vectors_of(40, 3, gallery)
     labels = torch.arange(40) * 7 % 10  # not in order
     pairs = [(i, j) for i in range(40) for j in range(40) if (i != j if masked else i < j)]
     left = probes if masked else gallery
@@ -152,9 +153,6 @@ class Sampled:
     def impostor_blocks(self) -> Iterator[Block]:
         self.passes += 1
         return self.inner.impostor_blocks()
-
-    def impostor_moments(self) -> tuple[float, float]:
-        return self.inner.impostor_moments()
 
     def sample(self) -> Tensor:
         return self.drawn
@@ -221,13 +219,69 @@ def test_rows_that_are_sampled_are_exact_too(monkeypatch: pytest.MonkeyPatch) ->
     """A set of enough rows to be guessed from, against the same without a guess."""
     monkeypatch.setattr(streaming, "_SAMPLED_ROWS", 40)
     monkeypatch.setattr(errors, "_WINDOW", 2000)
-    gallery, labels = vectors(1500, 4), torch.arange(1500) % 300
+    gallery, labels = vectors_of(1500, 4), torch.arange(1500) % 300
     side = Side(gallery, labels, torch.arange(1500))
     fmrs = [1e-5, 1e-4, 1e-2, 0.3]
-    assert AllPairs(side).sample() is not None
     guessed = measure(AllPairs(side), fmrs)
     monkeypatch.setattr(AllPairs, "sample", lambda self: None)
     plain = measure(AllPairs(side), fmrs)
     assert guessed.rates == plain.rates
     assert guessed.eer == plain.eer
-    assert torch.equal(guessed.histogram, plain.histogram)
+    assert guessed.d_prime == pytest.approx(plain.d_prime, rel=1e-12)
+
+
+def test_mixed_precision_is_compared_in_the_wider() -> None:
+    genuine = torch.tensor([0.1, 0.2])
+    impostor = torch.tensor([0.10000000001, 0.05, 0.04, 0.2], dtype=torch.float64)
+    wide = measure_scores(genuine.double(), impostor, [0.25])
+    assert measure_scores(genuine, impostor, [0.25]).rates == wide.rates
+    assert measure_scores(genuine.half(), genuine.half(), [0.5]).fnmr[0.5] == 0.5
+
+
+@pytest.mark.parametrize("span", [3e-40, 1e-310, 1e-20, 1e30, 1.7e308])
+def test_scores_of_any_span(span: float) -> None:
+    dtype = torch.float32 if 1e-45 < span < 1e35 and span != 1e-310 else torch.float64
+    generator = torch.Generator().manual_seed(0)
+    genuine, impostor = (torch.rand(n, generator=generator, dtype=torch.float64).mul(span).to(dtype) for n in (50, 500))
+    found = measure_scores(genuine, impostor, [0.01, 0.1])
+    for fmr in (0.01, 0.1):
+        assert found.fnmr[fmr] == by_hand(genuine.tolist(), impostor.tolist(), fmr)
+
+
+def test_d_prime_of_embeddings_that_all_but_coincide() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.ones(1, 64) + 1e-2 * torch.randn(400, 64, generator=generator)
+    unit, labels = torch.nn.functional.normalize(vectors), torch.arange(400) % 40
+    first, second = torch.triu_indices(400, 400, 1)
+    scores, same = (unit @ unit.T)[first, second].double(), labels[first] == labels[second]
+    spread = ((scores[same].var(correction=0) + scores[~same].var(correction=0)) / 2).sqrt()
+    expected = float((scores[same].mean() - scores[~same].mean()) / spread)
+    found = measure(AllPairs(Side(unit, labels, torch.arange(400))), [0.01])
+    assert found.d_prime == pytest.approx(expected, abs=2e-3)
+
+
+def test_one_large_identity_and_one_other_image() -> None:
+    vectors = vectors_of(600, 5)
+    labels = torch.zeros(600, dtype=torch.int64)
+    labels[599] = 1
+    scores = vectors @ vectors.T
+    first, second = torch.triu_indices(599, 599, 1)
+    expected = measure_scores(scores[:599, :599][first, second], scores[599, :599], [0.01, 0.1])
+    found = measure(AllPairs(Side(vectors, labels, torch.arange(600))), [0.01, 0.1])
+    assert found.fnmr == expected.fnmr
+    assert found.d_prime == pytest.approx(expected.d_prime, rel=1e-9)
+
+
+def test_memory_is_spared_when_all_scores_coincide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "_MOST", 1000)
+    side = Side(torch.ones(60, 1), torch.arange(60) // 2, torch.arange(60))
+    with pytest.raises(AutofrError, match="the embeddings all but coincide; is the model trained"):
+        measure(AllPairs(side), [0.01])
+
+
+def test_embeddings_near_each_other_do_not_share_bins() -> None:
+    """Their cosines span a thousandth: the bins span no more."""
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.nn.functional.normalize(torch.ones(1, 32) + 3e-2 * torch.randn(800, 32, generator=generator))
+    found = measure(AllPairs(Side(unit, torch.arange(800) // 4, torch.arange(800))), [0.01])
+    assert int((found.histogram[1] > 0).sum()) > 1000

@@ -140,6 +140,8 @@ def test_an_ijb_set_by_model_and_by_embeddings(net: Path, make_ijb: Callable[[Pa
         "pooling": "media",
         "detector_scores": True,
         "norms": True,
+        "metadata": report["benchmark"]["metadata"],
+        "shown": "fnmr",
         "data": "ijb",
         "images": 6,
         "identities": 3,
@@ -163,7 +165,10 @@ def test_an_ijb_set_by_model_and_by_embeddings(net: Path, make_ijb: Callable[[Pa
     (tmp_path / "l.txt").write_text("a\n" * 6)
     for arguments, told in (
         ({"model": net, "landmarks": "x.npz"}, "brings five points"),
-        ({"model": tmp_path / "e.npy", "labels": tmp_path / "l.txt"}, "knows what its rows are"),
+        (
+            {"model": tmp_path / "e.npy", "data": None, "protocol": "ijb", "labels": tmp_path / "l.txt"},
+            "knows what its",
+        ),
     ):
         with pytest.raises(AutofrError, match=told):
             evaluate(**{"data": data, **arguments, **QUIET})
@@ -233,7 +238,7 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
     (tmp_path / "taken" / "file").touch()
     (tmp_path / "empty.bin").touch()
     return {
-        "no data": ({"data": None}, "--data is needed"),
+        "no data": ({"data": None}, "--data is needed: a folder"),
         "no such data": ({"data": tmp_path / "none"}, "no such file or folder"),
         "one identity": ({"data": tmp_path / "single"}, "no impostor pair"),
         "one image each": ({"data": alone}, "no genuine pair"),
@@ -256,13 +261,20 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
             {"model": tmp_path / "four.npy", "data": None, "labels": tmp_path / "same.txt"},
             "no impostor pair",
         ),
+        "flip of embeddings": ({"model": tmp_path / "e.npy", "flip": True}, "are for images, not for stored"),
+        "labels and data": (
+            {"model": tmp_path / "e.npy", "labels": tmp_path / "l.txt"},
+            "give one of them",
+        ),
+        "landmarks without masks": ({"landmarks": "template", "masked": "no"}, "--masked no renders none"),
+        "below a file": ({"out": tmp_path / "l.txt" / "out"}, "is a file"),
         "masks on embeddings": (
             {"model": tmp_path / "e.npy", "masked": "probe"},
             "embeddings of masked images are a file of their own",
         ),
         "a rate": ({"fmrs": [0.1, 1.0]}, "between 0 and 1"),
         "a rate twice": ({"fmrs": [0.1, 0.1]}, "each given once"),
-        "a seed": ({"seed": -1}, "0 or more"),
+        "a seed": ({"seed": -1}, "--seed is 0 or more, got -1"),
         "masked": ({"masked": "all"}, "no, probe, both"),
         "a folder of others": ({"out": tmp_path / "taken"}, "exists and is no evaluation"),
         "tracking": ({"tracking": True}, "needs a folder"),
@@ -286,6 +298,10 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
         "no genuine labels",
         "no impostor labels",
         "masks on embeddings",
+        "flip of embeddings",
+        "labels and data",
+        "landmarks without masks",
+        "below a file",
         "a rate",
         "a rate twice",
         "a seed",
@@ -304,6 +320,66 @@ def test_bad_input_is_told(case: str, net: Path, folder: Path, tmp_path: Path) -
     with pytest.raises(AutofrError, match=told):
         evaluate(**arguments)
     assert not (tmp_path / "out").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_lengths_do_not_matter(net: Path, folder: Path, tmp_path: Path) -> None:
+    vectors = embeddings(net, folder).numpy()
+    results = []
+    for scale in (1.0, 1e-25, 1e25):
+        np.save(tmp_path / "e.npy", vectors * np.where(np.arange(32) % 3, 1, scale)[:, None].astype(np.float32))
+        report = evaluate(tmp_path / "e.npy", folder, fmrs=[0.1], bootstrap=0, **QUIET)
+        results.append((report["results"]["standard"]["rates"][0]["fnmr"], report["results"]["standard"]["eer"]))
+    assert results[0] == results[1] == results[2]
+
+
+def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_path: Path) -> None:
+    for name in ("out.tmp", "out.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "precious").touch()
+    for _ in range(2):
+        evaluate(net, folder, out=tmp_path / "out", bootstrap=0, **QUIET)
+    assert (tmp_path / "out.tmp" / "precious").exists()
+    assert (tmp_path / "out.old" / "precious").exists()
+    with pytest.raises(AutofrError, match="holds evaluations; name a folder in it"):
+        evaluate(net, folder, out=tmp_path, bootstrap=0, **QUIET)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_older_one(
+    net: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = evaluate(net, folder, out=tmp_path / "out", bootstrap=0, **QUIET)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("autofr.evaluation.plots.plot_scores", full)
+    with pytest.raises(OSError, match="no space"):
+        evaluate(net, folder, out=tmp_path / "out", bootstrap=0, seed=1, **QUIET)
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_rows_may_have_any_name(net: Path, folder: Path, tmp_path: Path) -> None:
+    names = scan_folder(folder).names
+    (tmp_path / "a.csv").write_text("\n".join(["name,set", *(f"{n},East/Asian ü" for n in names)]))
+    out = tmp_path / "out"
+    options = {"protocol": "insightface", "attributes": tmp_path / "a.csv", "fmrs": [0.1], "bootstrap": 0}
+    report = evaluate(net, folder, out=out, **options, **QUIET)
+    assert list(report["results"]) == ["East/Asian ü", "MR-All"]
+    assert len(list(out.glob("worst_*.png"))) == 2
+    assert report["benchmark"]["shown"] == "tar"
+
+
+def test_turning_a_bin_files_labels_round_makes_another_benchmark(net: Path, folder: Path, tmp_path: Path) -> None:
+    encoded = [p.read_bytes() for p in sorted(folder.glob("*/*.png"))[:24]]
+    reports = []
+    for turn in (False, True):
+        path = tmp_path / "pairs.bin"
+        path.write_bytes(pickle.dumps((encoded, [(place % 2 == 0) != turn for place in range(12)])))
+        reports.append(evaluate(net, path, bootstrap=0, **QUIET))
+    assert reports[0]["benchmark"]["fingerprint"] != reports[1]["benchmark"]["fingerprint"]
+    assert reports[0]["benchmark"]["identities"] is None
 
 
 def test_vectors_that_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> None:

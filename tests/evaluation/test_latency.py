@@ -32,6 +32,7 @@ def test_each_stage_and_the_limits_it_meets(
     net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(latency, "create_detector", lambda name=None: Slow())
+    monkeypatch.setattr(latency, "WARM_UP_SECONDS", 0.1)
     threads = torch.get_num_threads()
     found = measure_latency(net, repeats=5)
     assert torch.get_num_threads() == threads
@@ -49,24 +50,35 @@ def test_each_stage_and_the_limits_it_meets(
     assert "FRUITS-1000" in text
 
 
-def test_a_photograph_without_a_face_is_told(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photograph_without_a_face_is_told(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "create_detector", lambda name=None: Slow(finds=False))
     said: list[str] = []
-    found = measure_latency(net, repeats=5, say=said.append)
+    found = measure_latency(net, repeats=5, say=said.append)  # the drawn face has landmarks of its own
     assert found["found"] is False
-    assert "alignment" not in found["threads"][1]["stages"]
-    assert "finds no face" in said[0]
+    assert list(found["threads"][1]["stages"]) == ["detection", "alignment", "recognition", "total"]
+    assert "does not take the drawn face for one" in said[0]
+    Image.new("RGB", (64, 64)).save(tmp_path / "grey.png")
+    with pytest.raises(AutofrError, match=r"finds no face in .*grey\.png"):
+        measure_latency(net, photo=tmp_path / "grey.png", repeats=5)
 
 
-def test_without_a_detector_recognition_alone(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(name: str | None = None) -> None:
+def test_without_a_detector_limits_cannot_be_said_to_be_met(
+    net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def none(name: str) -> None:
+        asked.append(name)
         raise AutofrError("no landmark detector is installed")
 
     monkeypatch.setattr(latency, "create_detector", none)
     said: list[str] = []
     found = measure_latency(net, repeats=5, flip=True, say=said.append)
-    assert list(found["threads"][1]["stages"]) == ["recognition", "total"]
-    assert said[-1] == "no detector: recognition alone is timed"
+    assert list(found["threads"][1]["stages"]) == ["alignment", "recognition", "total"]
+    assert said[-1] == "no detector: detection is not timed"
+    assert asked == ["dlib", "face-alignment"]
+    print_latency(found)
+    assert "FRUITS-1000 cannot be said" in capsys.readouterr().out
     with pytest.raises(AutofrError, match="no landmark detector"):
         measure_latency(net, detector="dlib", repeats=5)
 
@@ -77,6 +89,8 @@ def test_bad_input(net: Path, tmp_path: Path) -> None:
     (tmp_path / "p.jpg").write_bytes(b"no picture")
     with pytest.raises(AutofrError, match="cannot be read"):
         measure_latency(net, photo=tmp_path / "p.jpg")
+    with pytest.raises(AutofrError, match="no photograph"):
+        measure_latency(net, photo=tmp_path / "none.jpg")
     with pytest.raises(AutofrError, match="no run directory"):
         measure_latency(tmp_path)
 

@@ -25,7 +25,7 @@ def test_weights_from_a_file(suffix: str, tmp_path: Path) -> None:
     with torch.no_grad():
         expected = net.forward_head(net.forward_features((PIXELS / 255 - mean) / std), pre_logits=True)
     torch.testing.assert_close(model.embed(PIXELS), expected, atol=1e-5, rtol=1e-5)
-    assert (model.name, model.image_size, model.about["weights"]) == (NAME, 160, str(path))
+    assert (model.name, model.image_size, model.about["weights"]) == (f"{NAME}:w.{suffix}", 160, str(path))
 
 
 def test_random_weights_when_asked_for() -> None:

@@ -37,7 +37,7 @@ def test_an_evaluation_of_a_run_is_its_child(
     report = evaluate(run_dir, folder, out=run_dir / "evaluations" / "faces", tracking=True, **QUIET)
     runs = found(tmp_path / "runs")
     parent, _ = runs["one"]
-    run, artifacts = runs["evaluate one on faces"]
+    run, artifacts = runs["evaluate one on faces (all)"]
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert run.info.status == "FINISHED"
     assert run.data.metrics["standard/EER"] == report["results"]["standard"]["eer"]
@@ -56,8 +56,8 @@ def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_pa
     folders = [tmp_path / "runs" / "evaluations" / name for name in ("a", "b")]
     reports = compare(folders, tmp_path / "runs" / "comparison", tracking=True)["faces-all"]
     runs = found(tmp_path / "runs")
-    assert set(runs) == {"evaluate a on faces", "evaluate b on faces", "compare on faces"}
-    run, artifacts = runs["compare on faces"]
+    assert set(runs) == {f"{what} on faces (all)" for what in ("evaluate a", "evaluate b", "compare")}
+    run, artifacts = runs["compare on faces (all)"]
     assert run.data.metrics["b/standard/EER"] == reports["b"]["results"]["standard"]["eer"]
     assert artifacts == {"compare.csv", "compare.json", "det.png"}
 

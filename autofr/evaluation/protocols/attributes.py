@@ -28,7 +28,9 @@ def read_attributes(path: Path, names: Sequence[str], columns: Sequence[str]) ->
         AutofrError: no such file, no such column, a row twice, or over 1 % of the images without a row.
     """
     if not path.is_file():
-        raise AutofrError(f"no attributes file {path}; --attributes takes a CSV with the columns {', '.join(columns)}")
+        raise AutofrError(
+            f"no attributes file {path}; --attributes takes a CSV with the columns name, {', '.join(columns)}"
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -53,6 +55,11 @@ def read_attributes(path: Path, names: Sequence[str], columns: Sequence[str]) ->
             f"attributes file {path} has no row for {len(without)} of {len(names)} images ({', '.join(without[:3])})"
         )
     notes = [f"{len(without)} images without attributes ({', '.join(without[:3])}): left out"] if without else []
+    unused = by_name.keys() - set(map(_stem, names))
+    if unused:
+        notes.append(
+            f"{len(unused)} rows of {path.name} name no image here ({', '.join(sorted(unused)[:3])}): not used"
+        )
     return found, notes
 
 

@@ -31,6 +31,7 @@ class Embedded:
         labels: (N,) int64, identities from 0.
         plain: (N, D) float32, not normalised.
         masked: the same of the images with rendered masks; ``None``: nothing was masked.
+        maskable: (N,) bool, images that can be masked; ``None``: all.
         on: ``probe`` or ``both``: which side of a comparison wears them.
         device: where scores are computed; ``None``: where the embeddings are.
     """
@@ -38,6 +39,7 @@ class Embedded:
     labels: Tensor
     plain: Tensor
     masked: Tensor | None = None
+    maskable: Tensor | None = None
     on: str = "probe"
     device: torch.device | None = None
 
@@ -46,12 +48,18 @@ class Embedded:
         vectors = self.masked if masked else self.plain
         if vectors is None:
             raise ValueError("nothing was masked")
-        return F.normalize(vectors.to(self.device or vectors.device), dim=1)
+        return unit(vectors.to(self.device or vectors.device))
 
     def kinds(self) -> list[tuple[str, bool, bool]]:
         """Rows of a plain benchmark: name, whether the first and the second side are masked."""
         rows = [("standard", False, False)]
         return rows if self.masked is None else [*rows, ("masked", self.on == "both", True)]
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors divided by their lengths, also by very small and very large ones."""
+    largest = vectors.abs().amax(dim=1, keepdim=True)
+    return F.normalize(vectors / largest.where(largest > 0, 1.0), dim=1)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ class Protocol(ABC):
         needs: what ``data`` is, for errors.
         template_masks: whether the faces are certainly aligned to the ArcFace template, so that masks can hang on its
             five points where there are no landmarks.
+        shown: what tables show at a FMR, ``fnmr`` or ``tar``.
+        known_identities: whether the images' labels are people.
         labelled: whether a label a row says enough of embeddings; else ``data`` must say what they are of.
     """
 
@@ -92,6 +102,8 @@ class Protocol(ABC):
     needs = "a folder with one sub-folder an identity"
     template_masks = False
     labelled = True
+    shown = "fnmr"
+    known_identities = True
 
     @property
     def renders(self) -> bool:
@@ -180,6 +192,12 @@ def check_pairs(genuine: int, impostors: int, what: str) -> None:
         raise AutofrError(f"{what} has no impostor pair: there is one identity only")
 
 
+def has_pairs(labels: Tensor) -> bool:
+    """Whether images of these identities make a genuine and an impostor pair."""
+    counts = torch.bincount(labels) if len(labels) else labels
+    return bool((counts > 1).any()) and int((counts > 0).sum()) > 1
+
+
 def all_pairs_row(
     name: str,
     embedded: Embedded,
@@ -214,6 +232,8 @@ def all_pairs_row(
 def rendered_row(name: str, embedded: Embedded, places: Tensor, fmrs: Sequence[float]) -> Row:
     """All pairs of a subset with rendered masks: masked probes against every other bare image, or masks on both sides.
 
+    Images that cannot be masked are left out of the masked side: bare, they would pass for easy masked ones.
+
     Args:
         name: of the row.
         embedded: all images, with masked copies.
@@ -221,4 +241,5 @@ def rendered_row(name: str, embedded: Embedded, places: Tensor, fmrs: Sequence[f
         fmrs: target false match rates.
     """
     both = embedded.on == "both"
-    return all_pairs_row(name, embedded, places, None if both else places, fmrs, (both, True))
+    worn = places if embedded.maskable is None else places[embedded.maskable[places]]
+    return all_pairs_row(name, embedded, worn if both else places, None if both else worn, fmrs, (both, True))

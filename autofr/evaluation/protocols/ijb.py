@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from autofr.data import Faces
 from autofr.data.ijb import Templates, read_ijb
 from autofr.evaluation.comparisons import ListedPairs
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, check_pairs
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, check_pairs, unit
 from autofr.exceptions import AutofrError
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -43,7 +42,8 @@ class IJB(Protocol):
 
     def about(self) -> dict[str, Any]:
         """See :class:`Protocol`."""
-        return {"pooling": self._pooling, "detector_scores": self._detector_scores, "norms": self._norms}
+        settings = {"pooling": self._pooling, "detector_scores": self._detector_scores, "norms": self._norms}
+        return settings | {"metadata": self._known().digest}
 
     def notes(self) -> list[str]:
         """See :class:`Protocol`."""
@@ -99,17 +99,29 @@ class IJB(Protocol):
     def _pooled(self, vectors: Tensor) -> Tensor:
         """Templates' embeddings, L2-normalised, (T, D)."""
         known = self._known()
-        weighed = (vectors if self._norms else F.normalize(vectors, dim=1)).double()
+        weighed = (vectors if self._norms else unit(vectors)).double()
         if self._detector_scores:
             weighed = weighed * known.detector_scores[:, None]
         if self._pooling == "mean":
-            return F.normalize(_added(weighed, known.template, int(known.template.max()) + 1), dim=1).float()
+            return _checked(_added(weighed, known.template, int(known.template.max()) + 1))
         # One group for each template and media; groups are in order of template.
         both = known.template * (int(known.media.max()) + 1) + known.media
         groups, place = torch.unique(both, return_inverse=True)
         means = _added(weighed, place, len(groups)) / torch.bincount(place)[:, None]
         owner = torch.div(groups, int(known.media.max()) + 1, rounding_mode="floor")
-        return F.normalize(_added(means, owner, int(known.template.max()) + 1), dim=1).float()
+        return _checked(_added(means, owner, int(known.template.max()) + 1))
+
+
+def _checked(templates: Tensor) -> Tensor:
+    """L2-normalised, float32.
+
+    Raises:
+        AutofrError: the images of a template cancel each other, or all weigh nothing.
+    """
+    empty = (templates.abs().amax(1) == 0).nonzero()[:, 0].tolist()
+    if empty:
+        raise AutofrError(f"{len(empty)} templates pool to nothing: their images' detector scores are all 0, or cancel")
+    return unit(templates).float()
 
 
 def _added(vectors: Tensor, places: Tensor, count: int) -> Tensor:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, has_pairs, rendered_row
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 
-MASK, CHILDREN, ALL = "mask", "children", "MR-All"
+MASK, CHILDREN, ALL = "Mask", "Children", "MR-All"
 MASK_FMR, FMR = 1e-4, 1e-6
 MASK_SHARE = 0.25
 
@@ -33,6 +33,7 @@ class InsightFaceTrack(Protocol):
     """
 
     name = "insightface"
+    shown = "tar"
 
     def __init__(self, attributes: str | Path | None = None) -> None:
         if attributes is None:
@@ -58,9 +59,19 @@ class InsightFaceTrack(Protocol):
         sets = [row.get("set", "") for row in rows]
         if any(row and not s for row, s in zip(rows, sets, strict=True)):
             raise AutofrError(f"{self._path}: an image belongs to no set")
+        known = {MASK.lower(): MASK, CHILDREN.lower(): CHILDREN}
+        sets = [known.get(s.lower(), s) for s in sets]
+        spelt: dict[str, str] = {}
+        for name in sorted(set(sets)):
+            if name.lower() == ALL.lower() or spelt.setdefault(name.lower(), name) != name:
+                raise AutofrError(
+                    f"{self._path}: '{name}' is no name of a set: it is taken ({spelt.get(name.lower(), ALL)})"
+                )
         self._sets = {name: torch.tensor([s == name for s in sets]) for name in sorted(set(sets) - {""})}
         self._worn = any("masked" in row for row in rows)
         self._wears = torch.tensor([bool(row) and self._worn and yes(row, "masked") for row in rows])
+        if MASK in self._sets and self._worn and not bool((self._wears & self._sets[MASK]).any()):
+            raise AutofrError(f"{self._path}: no image of the set mask is masked; leave the column out to render masks")
         races = [members for name, members in self._sets.items() if name not in (MASK, CHILDREN)]
         self._all = torch.stack(races).any(0) if races else None
         if MASK in self._sets and not self._worn and not masked:
@@ -68,6 +79,9 @@ class InsightFaceTrack(Protocol):
         for lacking, told in ((MASK not in self._sets, "mask"), (self._all is None, "multi-racial")):
             if lacking:
                 self._notes.append(f"no {told} set: no score")
+        whole = [labels[members] for members in self._sets.values()]
+        if not any(has_pairs(part) for part in whole):
+            raise AutofrError(f"{self._path}: no set has a genuine and an impostor pair")
 
     def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
         """See :class:`Protocol`. Given rates take the place of the track's own."""
@@ -75,7 +89,7 @@ class InsightFaceTrack(Protocol):
         if MASK in self._sets:
             rows += self._mask_row(embedded, self._sets[MASK], fmrs or [MASK_FMR])
         if CHILDREN in self._sets:
-            rows.append(self._bare_row("Children", embedded, self._sets[CHILDREN], fmrs or [MASK_FMR]))
+            rows.append(self._bare_row(CHILDREN, embedded, self._sets[CHILDREN], fmrs or [MASK_FMR]))
         for name, members in self._sets.items():
             if name not in (MASK, CHILDREN):
                 rows.append(self._bare_row(name, embedded, members, fmrs or [FMR]))
@@ -86,8 +100,8 @@ class InsightFaceTrack(Protocol):
     def _mask_row(self, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> list[Row]:
         bare = (members & ~self._wears).nonzero()[:, 0]
         if self._worn:
-            return [all_pairs_row("Mask", embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
-        return [] if embedded.masked is None else [rendered_row("Mask", embedded, bare, fmrs)]
+            return [all_pairs_row(MASK, embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
+        return [] if embedded.masked is None else [rendered_row(MASK, embedded, bare, fmrs)]
 
     @staticmethod
     def _bare_row(name: str, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> Row:
@@ -95,7 +109,7 @@ class InsightFaceTrack(Protocol):
 
     def summary(self, fnmr: Mapping[str, Mapping[float, float]]) -> dict[str, float]:
         """``score``: 0.25 TAR(Mask) + 0.75 TAR(MR-All), each at its first FMR."""
-        if "Mask" not in fnmr or ALL not in fnmr:
+        if MASK not in fnmr or ALL not in fnmr:
             return {}
-        mask, everyone = (1 - next(iter(fnmr[name].values())) for name in ("Mask", ALL))
+        mask, everyone = (1 - next(iter(fnmr[name].values())) for name in (MASK, ALL))
         return {"score": MASK_SHARE * mask + (1 - MASK_SHARE) * everyone}

@@ -125,9 +125,14 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
     first, second, same, missing = [], [], [], []
     kept = []
     for number, row in enumerate(rows):
-        if len(row) not in (3, 4) or not row[1].isdigit() or not row[-1].isdigit():
+        if len(row) not in (3, 4) or not _number(row[1]) or not _number(row[-1]):
             raise AutofrError(f"pairs file {path}: '{' '.join(row)}' is neither 'NAME I J' nor 'NAME I OTHER J'")
         keys = [f"{n}/{n}_{int(i):04d}" for n, i in ((row[0], row[1]), (row[-2] if len(row) == 4 else row[0], row[-1]))]
+        if keys[0] == keys[1] or (len(row) == 4 and row[0] == row[2]):
+            wrong = (
+                "compares an image with itself" if keys[0] == keys[1] else "calls one person's images an impostor pair"
+            )
+            raise AutofrError(f"pairs file {path}: '{' '.join(row)}' {wrong}")
         absent = [key for key in keys if key not in where]
         if absent:
             missing.append(absent[0])
@@ -146,6 +151,11 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
     if int(genuine.sum()) < FOLDS or int((~genuine).sum()) < FOLDS:
         raise AutofrError(f"pairs file {path} has too few pairs: {FOLDS} genuine and {FOLDS} impostor at the least")
     fold = _file_folds(path, header, kept) if header else _dealt_folds(genuine)
+    if bool((torch.bincount(fold, minlength=FOLDS) == 0).any()):
+        raise AutofrError(
+            f"pairs file {path}: its header '{' '.join(header or [])}' promises {FOLDS} folds, and its {len(rows)} "
+            f"pairs fill {len(set(fold.tolist()))}"
+        )
     return Pairs(torch.tensor(first), torch.tensor(second), genuine, fold, notes)
 
 
@@ -155,12 +165,22 @@ def _listed(missing: Sequence[str]) -> str:
 
 
 def _file_folds(path: Path, header: list[str], kept: list[int]) -> Tensor:
-    if len(header) != 2 or not all(h.isdigit() for h in header) or int(header[0]) != FOLDS or int(header[1]) < 1:
+    if len(header) != 2 or not all(map(_number, header)) or int(header[0]) != FOLDS or int(header[1]) < 1:
         raise AutofrError(f"pairs file {path}: header '{' '.join(header)}' is not '{FOLDS} PAIRS_PER_FOLD'")
     fold = torch.tensor(kept) // (2 * int(header[1]))
     if int(fold.max()) >= FOLDS:
         raise AutofrError(f"pairs file {path} has more pairs than its header '{' '.join(header)}' says")
     return fold
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+def folds_in_order(count: int) -> Tensor:
+    """Ten folds of ``count`` pairs in a row; the first have one more where they cannot be equal. (count,) int64."""
+    sizes = torch.tensor([count // FOLDS + (fold < count % FOLDS) for fold in range(FOLDS)])
+    return torch.arange(FOLDS).repeat_interleave(sizes)
 
 
 def _dealt_folds(genuine: Tensor) -> Tensor:

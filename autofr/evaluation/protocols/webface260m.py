@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, has_pairs, rendered_row
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 
@@ -71,6 +71,8 @@ class WebFace260M(Protocol):
         self._wears = wears
         if self._worn and not bool(wears.any()):
             raise AutofrError(f"{self._path}: no image is masked; leave the column out to render masks")
+        if not has_pairs(labels[self._groups["All"] & ~wears]):
+            raise AutofrError(f"{self._path}: the bare images have no genuine or no impostor pair")
         if not self._worn and not masked:
             self._notes.append("no column 'masked' and no rendered masks: MFR is not measured")
 

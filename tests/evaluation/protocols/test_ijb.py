@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def test_masks_are_worn_by_the_second_template_or_by_both() -> None:
     protocol._templates = four_templates()
     masked = VECTORS.flip(1)
     for on in ("probe", "both"):
-        plain, worn = protocol.rows(Embedded(torch.arange(6), VECTORS, masked, on), [0.5])
+        plain, worn = protocol.rows(Embedded(torch.arange(6), VECTORS, masked, on=on), [0.5])
         assert (plain.name, plain.masked, worn.name, worn.masked) == (
             "standard",
             (False, False),
@@ -86,6 +87,13 @@ def test_masks_are_worn_by_the_second_template_or_by_both() -> None:
 
 def test_people_are_what_genuine_pairs_connect() -> None:
     assert people_of(four_templates(), 4).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+
+
+def test_a_template_that_pools_to_nothing_is_told() -> None:
+    protocol = IJB()
+    protocol._templates = replace(four_templates(), detector_scores=torch.tensor([1.0, 1, 1, 0, 1, 1]))
+    with pytest.raises(AutofrError, match="1 templates pool to nothing"):
+        protocol.rows(Embedded(torch.arange(6), VECTORS), [0.5])
 
 
 def test_bad_settings_and_sets() -> None:

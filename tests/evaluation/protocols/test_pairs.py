@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import KFold
 
 from autofr import AutofrError
 from autofr.data import scan_folder
-from autofr.evaluation.protocols.pairs import Pairs, fold_accuracies, read_pairs
+from autofr.evaluation.protocols.pairs import Pairs, fold_accuracies, folds_in_order, read_pairs
 
 NAMES = [f"P{i:02d}/P{i:02d}_{j:04d}.jpg" for i in range(40) for j in (1, 2)]
 
@@ -56,6 +57,11 @@ def test_missing_images_are_counted_and_over_one_percent_refused(tmp_path: Path)
         ("10 300\nP00 one 2\n", "neither"),
         ("P00 1 2 3 4\n", "neither"),
         ("7 300\n" + "P00 1 2\nP00 1 P01 2\n" * 10, "header"),
+        ("10 300\n" + "P00 1 2\nP01 1 P02 1\n" * 30, "promises 10 folds, and its 60 pairs fill 1"),
+        ("10 2\n" + "P00 1 2\nP01 1 P02 1\n" * 14, "its 28 pairs fill 7"),
+        ("P00 1 ²\n", "neither"),
+        ("P00 1 1\n", "with itself"),
+        ("P00 1 P00 2\n", "one person's images an impostor pair"),
         ("10 1\n" + "P00 1 2\nP00 1 P01 2\n" * 11, "more pairs"),
     ],
 )
@@ -88,6 +94,13 @@ def test_threshold_comes_from_the_other_nine_folds() -> None:
         threshold = candidates[np.argmax([((s > t) == g).mean() for t in candidates])]
         expected.append(((score[fold == held] > threshold) == same[fold == held]).mean())
     np.testing.assert_allclose(fold_accuracies(torch.from_numpy(score), pairs), expected)
+
+
+@pytest.mark.parametrize("count", [10, 403, 6000, 6009])
+def test_folds_in_a_row_are_scikit_learns(count: int) -> None:
+    found = folds_in_order(count).numpy()
+    for fold, (_, held) in enumerate(KFold(10, shuffle=False).split(found)):
+        assert (found[held] == fold).all()
 
 
 def test_the_real_lists(real_faces: Path) -> None:

@@ -1,6 +1,7 @@
 """The two tracks of the masked-face challenge, against their rows computed pair by pair."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def embedded(seed: int = 0, copies: bool = False, on: str = "probe") -> Embedded
     generator = torch.Generator().manual_seed(seed)
     people = torch.randn(12, 5, generator=generator, dtype=torch.float64)
     plain, masked = (people[LABELS] + torch.randn(48, 5, generator=generator, dtype=torch.float64) for _ in range(2))
-    return Embedded(LABELS, plain, masked if copies else None, on)
+    return Embedded(LABELS, plain, masked if copies else None, on=on)
 
 
 def write(path: Path, **columns: list[str]) -> Path:
@@ -114,6 +115,55 @@ def test_insightface_track(tmp_path: Path) -> None:
     tar = {name: 1 - fnmr[0.05] for name, fnmr in found.items()}
     assert protocol.summary(found)["score"] == pytest.approx(0.25 * tar["Mask"] + 0.75 * tar["MR-All"])
     assert [row.fmrs for row in protocol.rows(faces, None)] == [[1e-4], [1e-4], [1e-6], [1e-6], [1e-6]]
+
+
+def test_sets_are_known_whatever_their_case(tmp_path: Path) -> None:
+    found = []
+    for mask in ("mask", "Mask", "MASK"):
+        sets = [mask] * 24 + ["CHILDREN"] * 8 + ["African"] * 16
+        path = write(tmp_path / "a.csv", set=sets, masked=["1" if m and i < 24 else "0" for i, m in enumerate(MASKED)])
+        protocol = InsightFaceTrack(path)
+        protocol.prepare(NAMES, LABELS, False)
+        found.append(measured(protocol, embedded()))
+    assert found[0] == found[1] == found[2]
+    assert list(found[0]) == ["Mask", "Children", "African", "MR-All"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "masked", "told"),
+    [
+        (["mask"] * 24 + ["mr-all"] * 24, "1", "'mr-all' is no name of a set"),
+        (["mask"] * 24 + ["Asian"] * 12 + ["asian"] * 12, "1", "is no name of a set"),
+        (["mask"] * 24 + ["Asian"] * 24, "0", "no image of the set mask is masked"),
+        (["mask"] * 24 + [""] * 24, "1", "belongs to no set"),
+    ],
+)
+def test_sets_that_would_give_another_score(sets: list[str], masked: str, told: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", set=sets, masked=[masked if m and i < 24 else "0" for i, m in enumerate(MASKED)])
+    with pytest.raises(AutofrError, match=told):
+        InsightFaceTrack(path).prepare(NAMES, LABELS, False)
+
+
+def test_tracks_without_pairs_are_told_before_anything_is_embedded(tmp_path: Path) -> None:
+    names, labels = [f"p{i}/a.jpg" for i in range(4)], torch.arange(4)
+    for column, make in (("scene", WebFace260M), ("set", InsightFaceTrack)):
+        (tmp_path / "a.csv").write_text("\n".join([f"name,{column}", *(f"{n},wild" for n in names)]))
+        with pytest.raises(AutofrError, match="genuine"):
+            make(tmp_path / "a.csv").prepare(names, labels, True)
+
+
+def test_faces_that_cannot_be_masked_are_no_masked_probes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", set=["mask"] * 24 + ["African"] * 24)
+    protocol = InsightFaceTrack(path)
+    protocol.prepare(NAMES, LABELS, True)
+    maskable = torch.arange(48) % 3 != 0
+    faces = replace(embedded(copies=True), maskable=maskable)
+    first = torch.arange(48) < 24
+    found = measured(protocol, faces)["Mask"][0.05]
+    assert found == by_hand(faces.masked, faces.plain, first & maskable, first, once=False)
+    both = replace(faces, on="both")
+    expected = by_hand(faces.masked, faces.masked, first & maskable, first & maskable, once=True)
+    assert measured(protocol, both)["Mask"][0.05] == expected
 
 
 def test_insightface_track_renders_masks_where_none_are_worn(tmp_path: Path) -> None:
