@@ -41,7 +41,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def decode_image(source: Path | BinaryIO, name: str, most: int | None = None) -> Image.Image:
-    """As :func:`open_image`, from a path or an open file; ``name`` is what errors call it, ``most`` bounds its pixels."""
+    """As :func:`open_image`, from a path or an open file; ``name`` is for errors, ``most`` bounds its pixels."""
     try:
         with Image.open(source) as image:
             if image.size[0] * image.size[1] > (MAX_PIXELS if most is None else most):

@@ -23,7 +23,8 @@ def print_evaluation(report: dict[str, Any], folder: Path) -> None:
     benchmark = report["benchmark"]
     flip = {True: ", with flip averaging", False: ", without flip averaging", None: ""}[report["flip"]]
     title = f"{report['model']['name']} on {benchmark['data'] or 'embeddings'} ({benchmark['protocol']}){flip}"
-    table = _table(title, {report["model"]["name"]: report})
+    console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    table = _table({"": report})
     for row, entry in report["results"].items():
         shown = [_cell(column, entry) for column in _columns({"": report})]
         table.add_row(escape(row), *shown)
@@ -48,7 +49,8 @@ def print_comparison(compared: Mapping[str, Mapping[str, dict[str, Any]]], folde
     """A table a benchmark: a line a model and row."""
     console = Console(highlight=False)
     for title, reports in compared.items():
-        table = _table(title, reports, "model")
+        console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+        table = _table(reports, "model")
         wanted = _columns(reports)
         for row in dict.fromkeys(row for report in reports.values() for row in report["results"]):
             for name, report in reports.items():
@@ -112,8 +114,8 @@ def _columns(reports: Mapping[str, dict[str, Any]]) -> list[str]:
     return [column for column in found if column not in last] + [column for column in last if column in found]
 
 
-def _table(title: str, reports: Mapping[str, dict[str, Any]], *before: str) -> Table:
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+def _table(reports: Mapping[str, dict[str, Any]], *before: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for column in (*before, ""):
         table.add_column(column, overflow="fold")
     for column in _columns(reports):
