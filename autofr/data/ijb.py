@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
+from autofr.data.missing import tolerated
 from autofr.detection.align import SIZE, align_face, alignment
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 from autofr.images import open_image
-
-MAX_MISSING = 0.01
-"""Share of images, or of pairs, that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read_ijb(root: Path) -> tuple[Faces, Templates]:
     if of_names != names:
         raise AutofrError(f"{faces_file} and {points_file} do not list the same images in the same order")
     missing = [place for place, name in enumerate(names) if not (root / "loose_crop" / name).is_file()]
-    notes = _tolerated(missing, len(names), "images are missing", [names[p] for p in missing])
+    notes = tolerated([names[p] for p in missing], len(names), "images are missing")
     kept = np.setdiff1d(np.arange(len(names)), missing)
     numbers, names = numbers[kept], [names[p] for p in kept]
     numbered: npt.NDArray[np.int64] = ids[kept].astype(np.int64)
@@ -175,16 +173,7 @@ def _pairs(
         raise AutofrError(f"{path}: the third number of a line is 1 or 0")
     sides = pairs[:, :2]
     there = np.isin(sides, known).all(1)
-    absent = [" ".join(map(str, row)) for row in sides[~there][:10].tolist()]
-    notes = _tolerated(np.flatnonzero(~there).tolist(), len(pairs), "pairs name a missing template", absent)
+    absent = [" ".join(map(str, row)) for row in sides[~there].tolist()]
+    notes = tolerated(absent, len(pairs), "pairs name a missing template")
     places = np.searchsorted(known, sides[there])
     return places[:, 0], places[:, 1], pairs[there, 2] == 1, notes
-
-
-def _tolerated(missing: Sequence[int], total: int, what: str, names: Sequence[str]) -> list[str]:
-    if not len(missing):
-        return []
-    told = f"{len(missing)} of {total} {what} ({', '.join(names[:10])}{' ...' if len(missing) > 10 else ''})"
-    if len(missing) > MAX_MISSING * total:
-        raise AutofrError(f"{told}: over {MAX_MISSING:.0%}")
-    return [f"{told}: skipped"]

@@ -106,19 +106,19 @@ class _Measurement:
         self.kept_bins = torch.zeros(BINS, dtype=torch.bool, device=self.device)
         self.impostor_bins = torch.zeros(BINS, dtype=torch.int64, device=self.device)
         sample = comparisons.sample() if self.count and len(self.genuine) else None
+        sample = None if sample is None or not len(sample) else sample
         # Bins decide no figure, but what shares one is kept and sorted: they span what scores there seem to be.
-        bounds = [float(v) for some in (self.genuine, sample) if some is not None and len(some) for v in some.aminmax()]
+        seen = [self.genuine, *([] if sample is None else [sample])]
+        bounds = [float(value) for scores in seen if len(scores) for value in scores.aminmax()]
         self.bins = Bins(self.genuine, min(bounds, default=0.0), max(bounds, default=1.0))
         self.genuine_bins = count(self.bins.of(self.genuine))
-        self.centre = 0.0 if sample is None or not len(sample) else float(sample.mean(dtype=torch.float64))
+        self.centre = 0.0 if sample is None else float(sample.mean(dtype=torch.float64))
         self.moments = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.count and len(self.genuine):
             self._pass_all(sample)
 
     def _pass_all(self, sample: Tensor | None) -> None:
-        some = sample is not None and len(sample) > 0
-        guess = self._guessed(count(self.bins.of(sample))) if some and sample is not None else self.kept_bins
-        del sample
+        guess = self.kept_bins if sample is None else self._guessed(count(self.bins.of(sample)))
         self._pass(guess, first=True)
         missing = self._needed(self.impostor_bins) & ~self.kept_bins
         if bool((missing & (self.impostor_bins > 0)).any()):
@@ -136,6 +136,10 @@ class _Measurement:
             if spans:
                 places = where(self.bins.within(numbers, spans))
                 kept += len(places)
+                if kept > _MOST and first:  # a guess far off: what is needed is kept in a second pass
+                    wanted, spans = torch.zeros_like(wanted), []
+                    del scores[1:], left[1:], right[1:]
+                    continue
                 if kept > _MOST:
                     raise AutofrError(
                         f"of {self.count} impostor scores over {_MOST} cannot be told apart: the embeddings all but "

@@ -127,7 +127,7 @@ def evaluate(
         subject = _Subject(about, list(faces.names), embedded, masks, faces)
     report = _measured(subject, rules, folder, flip, fmrs, bootstrap, seed, display)
     if out is not None:
-        evaluation = Evaluation(report, subject.faces, subject.embedded.on, seed)
+        evaluation = Evaluation(report, subject.faces, seed)
         evaluation.write(Path(out), tracking, display.say)
     return report
 

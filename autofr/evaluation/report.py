@@ -118,12 +118,11 @@ class Evaluation:
     Attributes:
         report: as :func:`autofr.evaluate` returns it.
         faces: the images; ``None``: embeddings from a file, of which no picture can be shown.
-        on, seed: of the rendered masks.
+        seed: of the rendered masks.
     """
 
     report: dict[str, Any]
     faces: Faces | None
-    on: str
     seed: int
 
     @staticmethod

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from autofr import AutofrError
 from autofr.evaluation import errors, streaming
-from autofr.evaluation.comparisons import Block, ListedPairs
-from autofr.evaluation.errors import all_pairs_fnmr, measure, measure_scores
+from autofr.evaluation.comparisons import Block, ListedPairs, ScoreLists
+from autofr.evaluation.errors import _Measurement, all_pairs_fnmr, measure, measure_scores
 from autofr.evaluation.streaming import AllPairs, Side
 
 
@@ -176,6 +176,16 @@ def test_a_wrong_guess_costs_a_pass_and_no_digit(misled: Callable[[Tensor], Tens
     assert torch.equal(found.tail.scores, expected.tail.scores[: len(found.tail.scores)])
     assert len(found.tail) >= 700
     assert sampled.passes <= passes
+
+
+def test_a_guess_that_would_keep_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    genuine, impostor = torch.randn(300, generator=generator) + 1, torch.randn(70000, generator=generator)
+    expected = measure_scores(genuine, impostor, [1e-3, 1e-2, 0.3])
+    guessed = len(_Measurement(ScoreLists(genuine, impostor), [1e-3, 1e-2, 0.3], tail=False).kept)
+    monkeypatch.setattr(errors, "_MOST", guessed - 1)
+    found = measure_scores(genuine, impostor, [1e-3, 1e-2, 0.3])
+    assert (found.rates, found.eer, found.d_prime) == (expected.rates, expected.eer, expected.d_prime)
 
 
 def test_the_tail_is_the_highest_impostors_with_their_pairs() -> None:

@@ -6,10 +6,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofr.data.missing import tolerated
 from autofr.exceptions import AutofrError
 
-MAX_MISSING = 0.01
-"""Share of images without a row past which a file is refused."""
 YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
@@ -50,11 +49,7 @@ def read_attributes(path: Path, names: Sequence[str], columns: Sequence[str]) ->
         by_name[key] = row
     found = [by_name.get(_stem(name), {}) for name in names]
     without = [name for name, row in zip(names, found, strict=True) if not row]
-    if len(without) > MAX_MISSING * len(names):
-        raise AutofrError(
-            f"attributes file {path} has no row for {len(without)} of {len(names)} images ({', '.join(without[:3])})"
-        )
-    notes = [f"{len(without)} images without attributes ({', '.join(without[:3])}): left out"] if without else []
+    notes = tolerated(without, len(names), f"images have no row in {path}")
     unused = by_name.keys() - set(map(_stem, names))
     if unused:
         notes.append(

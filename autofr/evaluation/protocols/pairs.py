@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autofr.data.missing import tolerated
 from autofr.evaluation.comparisons import Comparisons, ListedPairs
 from autofr.evaluation.protocols.base import Embedded, Protocol, Row, usual_fmrs
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 
 FOLDS = 10
-MAX_MISSING = 0.01
-"""Share of pairs with a missing image past which the list is refused."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +140,8 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
         first.append(where[keys[0]])
         second.append(where[keys[1]])
         same.append(len(row) == 3)
-    notes: tuple[str, ...] = ()
-    if missing:
-        told = f"{len(missing)} of {len(rows)} pairs name a missing image ({_listed(missing)})"
-        if len(missing) > MAX_MISSING * len(rows):
-            raise AutofrError(f"{told}: over {MAX_MISSING:.0%}; is --data the folder of this list?")
-        notes = (f"{told}: skipped",)
+    remedy = "is --data the folder of this list?"
+    notes = tuple(tolerated(missing, len(rows), "pairs name a missing image", remedy))
     genuine = torch.tensor(same, dtype=torch.bool)
     if int(genuine.sum()) < FOLDS or int((~genuine).sum()) < FOLDS:
         raise AutofrError(f"pairs file {path} has too few pairs: {FOLDS} genuine and {FOLDS} impostor at the least")
@@ -157,11 +152,6 @@ def read_pairs(path: Path, names: Sequence[str]) -> Pairs:
             f"pairs fill {len(set(fold.tolist()))}"
         )
     return Pairs(torch.tensor(first), torch.tensor(second), genuine, fold, notes)
-
-
-def _listed(missing: Sequence[str]) -> str:
-    first = list(dict.fromkeys(missing))
-    return ", ".join(first[:10]) + (f" and {len(first) - 10} more" if len(first) > 10 else "")
 
 
 def _file_folds(path: Path, header: list[str], kept: list[int]) -> Tensor:

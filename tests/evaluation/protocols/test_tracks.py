@@ -179,7 +179,7 @@ def test_insightface_track_renders_masks_where_none_are_worn(tmp_path: Path) -> 
     ("text", "told"),
     [
         ("", "lacks the column name"),
-        ("name,scene\n", "no row for 48 of 48"),
+        ("name,scene\n", "48 of 48 images have no row"),
         ("name,place\np0/0.jpg,wild\n", "lacks the column scene"),
         ("name,scene\np0/0.jpg,wild\np0/0.png,wild\n", "names p0/0.png twice"),
     ],
