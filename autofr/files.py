@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,41 +46,70 @@ def write_json(path: Path, value: Any) -> None:
     write_durably(path, lambda temporary: _text(temporary, text))
 
 
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``folder`` when the block ends well; else nothing is left of it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        filled = temporary / "new"
-        filled.mkdir()
-        yield filled
-        if folder.exists():
-            folder.rename(temporary / "old")
-        try:
-            filled.rename(folder)
-        except OSError:
-            (temporary / "old").rename(folder)
-            raise
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+@dataclass(frozen=True)
+class Output:
+    """A kind of folder that a command writes, and writes anew. Nothing is replaced but what such a folder holds.
 
-
-def check_replaceable(folder: Path, marker: str, what: str) -> None:
-    """Nothing, if ``folder`` can be made, or is empty, or was made by us: it has ``marker`` in it or one below.
-
-    Raises:
-        AutofrError: something else is there, or a file is in the way.
+    Attributes:
+        what: it is, for errors.
+        names: patterns of the files in it.
+        nested: whether it may have folders of its kind in it.
     """
-    blocking = next((p for p in folder.parents if p.exists() and not p.is_dir()), None)
-    if blocking is not None:
-        raise AutofrError(f"{folder} cannot be made: {blocking} is a file")
-    if folder.exists() and not (
-        folder.is_dir()
-        and ((folder / marker).is_file() or not any(folder.iterdir()) or any(folder.glob(f"*/{marker}")))
-    ):
-        raise AutofrError(f"{folder} exists and is no {what}; name another folder with --out")
+
+    what: str
+    names: tuple[str, ...]
+    nested: bool = False
+
+    def check(self, folder: Path) -> None:
+        """Nothing, if ``folder`` can be made, or holds nothing but files of this kind.
+
+        Raises:
+            AutofrError: something else is there, a file is in the way, or it is the working directory.
+        """
+        folder = folder.resolve()
+        blocking = next((p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()), None)
+        if blocking is not None:
+            raise AutofrError(f"{folder} cannot be made: {blocking} is a file")
+        if folder in (Path.cwd(), *Path.cwd().parents):
+            raise AutofrError(f"{folder} is the working directory or above it; name another folder with --out")
+        strange = self._strange(folder) if folder.exists() else None
+        if strange is not None:
+            raise AutofrError(f"{folder} is no {self.what}: it has {strange.name}; name another folder with --out")
+
+    def _strange(self, folder: Path) -> Path | None:
+        """The first entry that is not of this kind."""
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir() and not entry.is_symlink() and self.nested:
+                strange = self._strange(entry)
+                if strange is not None:
+                    return strange
+            elif not (entry.is_file() and any(entry.match(name) for name in self.names)):
+                return entry
+        return None
+
+    @contextmanager
+    def replacing(self, folder: Path) -> Iterator[Path]:
+        """A folder to fill. It takes the place of ``folder`` when the block ends well; else nothing is left of it."""
+        folder = folder.resolve()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        filled, old = temporary / "new", temporary / "old"
+        try:
+            filled.mkdir()
+            yield filled
+            self.check(folder)  # again: much may have happened since
+            if folder.exists():
+                folder.rename(old)
+            try:
+                filled.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
+            sync_folder(folder.parent)
+        finally:
+            if folder.exists() or not old.exists():  # else the old one is there alone
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _bytes(path: Path, data: bytes) -> None:

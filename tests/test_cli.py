@@ -209,7 +209,7 @@ def test_evaluated_compared_and_timed(folder: Path, tmp_path: Path) -> None:
         done = run("evaluate", run_dir, "--data", folder, "--fmr", "0.1,0.05", "--no-tracking", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "@1e-1" in done.stdout
-        assert (run_dir / "evaluations" / "faces" / "report.json").is_file()
+        assert (run_dir / "evaluations" / "faces-fmr-0.1_0.05" / "report.json").is_file()
     done = run("compare", "runs/a", "runs/b", "--no-tracking", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("masked") == 3  # a line a model, and the number of pairs
@@ -237,7 +237,10 @@ def test_another_question_has_another_folder() -> None:
         {"protocol": "ijb"},
         {"protocol": "ijb:norms=False"},
         {"pairs": "lfw_pairs.txt"},
-        {"pairs": "hard.txt"},
+        {"pairs": "lfw_hard.txt"},
+        {"data": "x/lfw.bin"},
+        {"data": "x/lfw.v2"},
+        {"masked": "probe"},
         {"protocol": "webface260m", "attributes": "worn.csv"},
         {"protocol": "webface260m", "attributes": "bare.csv"},
         {"landmarks": "template"},

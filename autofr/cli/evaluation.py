@@ -170,19 +170,18 @@ def rates(text: str | None) -> list[float] | None:
 
 
 def default_folder(asked: dict[str, Any]) -> Path:
-    """Where a report goes if nobody says: below the run of the model, else below ``runs/evaluations``. Its name tells
-    what was asked for, so that another question has another folder."""
+    """Where a report goes if nobody says: below the run of the model, else below ``runs/evaluations``. Its name is of
+    the data and the options, so that another question has another folder."""
     source = Path(asked["data"] or asked["labels"] or "embeddings").resolve()
     protocol = asked["protocol"] or ("pairs" if asked["pairs"] else "")
     files = [Path(asked[name]).stem for name in ("attributes", "landmarks") if asked[name]]
-    if asked["pairs"] and source.stem not in Path(asked["pairs"]).stem:
+    if asked["pairs"] and Path(asked["pairs"]).stem != f"{source.name}_pairs":
         files.append(Path(asked["pairs"]).stem)
-    masked = f"masked-{asked['masked']}" if asked["masked"] in ("no", "both") else ""
+    masked = f"masked-{asked['masked']}" if asked["masked"] else ""
     seed = f"seed-{asked['seed']}" if asked["seed"] else ""
     fmr = f"fmr-{asked['fmrs']}" if asked["fmrs"] else ""
     flip = "no-flip" if asked["flip"] is False else ""
-    named = source.stem if asked["data"] else source.name
-    name = _slug("-".join(part for part in (named, protocol, *files, masked, flip, seed, fmr) if part))
+    name = _slug("-".join(part for part in (source.name, protocol, *files, masked, flip, seed, fmr) if part))
     model = Path(asked["model"])
     run = next((p for p in (model, model.parent, model.parent.parent) if (p / "journal.jsonl").is_file()), None)
     if run is not None:

@@ -91,7 +91,7 @@ def _filled(raw: Any, kind: Any, shape: Any) -> np.ndarray[tuple[int, ...], np.d
         raise _Refused("it has an array of no known layout")
     if len(shape) > 2 or not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(raw):
         raise _Refused(f"it has an array of another shape than its {len(raw)} bytes")
-    return np.frombuffer(bytes(raw), dtype=kind.dtype).reshape(shape)
+    return np.frombuffer(raw, dtype=kind.dtype).reshape(shape)
 
 
 def _reconstruct(*_: Any) -> _Array:
@@ -108,44 +108,58 @@ def _frombuffer(raw: Any, kind: Any, shape: Any, *_: Any) -> _Array:
     return array
 
 
-def _encode(text: Any, coding: Any = "latin1") -> bytes:
-    """How Python 3 writes bytes in a pickle of protocol 2."""
-    if not isinstance(text, str) or not isinstance(coding, str) or coding != "latin1":
-        raise _Refused("it has text of no known coding")
-    return text.encode("latin1")
-
-
-def _bytes(*parts: Any) -> bytes:
-    """How Python 3 writes empty bytes, and bytearrays, in older protocols."""
-    if not parts:
-        return b""
-    if len(parts) == 1 and isinstance(parts[0], bytes | bytearray):
-        return bytes(parts[0])
-    if len(parts) == 2 and isinstance(parts[0], str):
-        return _encode(*parts)
-    raise _Refused("it has bytes of no known layout")
-
-
 def _never(*_: Any) -> Any:
     raise _Refused("it makes an array in no known way")
 
 
-_KNOWN = {
-    ("numpy", "dtype"): _Known(_DType),
-    ("numpy", "ndarray"): _Known(_never),  # named, as an argument, but never called
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Known(_reconstruct) for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _Known(_scalar) for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _Known(_frombuffer) for core in ("core", "_core")},
-    ("_codecs", "encode"): _Known(_encode),
-    **{(module, name): _Known(_bytes) for module in ("builtins", "__builtin__") for name in ("bytes", "bytearray")},
-}
+def _known(most: int) -> dict[tuple[str, str], _Known]:
+    """The names that a file may call, for one reading in which they make ``most`` bytes in all: what a file says once,
+    it could have made any number of times."""
+    left = most
+
+    def spent(made: bytes) -> bytes:
+        nonlocal left
+        left -= len(made)
+        if left < 0:
+            raise _Refused("it makes more bytes than it has")
+        return made
+
+    def encode(text: Any, coding: Any = "latin1") -> bytes:
+        """How Python 3 writes bytes in a pickle of protocol 2."""
+        if not isinstance(text, str) or not isinstance(coding, str) or coding != "latin1":
+            raise _Refused("it has text of no known coding")
+        return spent(text.encode("latin1"))
+
+    def make_bytes(*parts: Any) -> bytes:
+        """How Python 3 writes empty bytes, and bytearrays, in older protocols."""
+        if not parts:
+            return b""
+        if len(parts) == 1 and isinstance(parts[0], bytes | bytearray):
+            return spent(bytes(parts[0]))
+        if len(parts) == 2 and isinstance(parts[0], str):
+            return encode(*parts)
+        raise _Refused("it has bytes of no known layout")
+
+    return {
+        ("numpy", "dtype"): _Known(_DType),
+        ("numpy", "ndarray"): _Known(_never),  # named, as an argument, but never called
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): _Known(_reconstruct) for core in ("core", "_core")},
+        **{(f"numpy.{core}.multiarray", "scalar"): _Known(_scalar) for core in ("core", "_core")},
+        **{(f"numpy.{core}.numeric", "_frombuffer"): _Known(_frombuffer) for core in ("core", "_core")},
+        ("_codecs", "encode"): _Known(encode),
+        **{(m, name): _Known(make_bytes) for m in ("builtins", "__builtin__") for name in ("bytes", "bytearray")},
+    }
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._known = _known(2 * len(content))  # a bytearray is made of bytes that are made of text
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _KNOWN:
+        if (module, name) not in self._known:
             raise _Refused(f"it asks for {module[:40]}.{name[:40]}")
-        return _KNOWN[module, name]
+        return self._known[module, name]
 
 
 def _scan(content: bytes) -> None:
@@ -162,7 +176,7 @@ def _load(path: Path) -> Any:
     try:
         content = path.read_bytes()
         _scan(content)
-        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        return _Unpickler(content).load()
     except OSError:
         raise
     except _Refused as error:
@@ -220,6 +234,9 @@ def _checked(path: Path, content: Any) -> tuple[list[Any], list[bool]]:
         raise AutofrError(f"{path}: its labels are not booleans, or there are none")
     if len(images) != 2 * len(same):
         raise AutofrError(f"{path} has {len(images)} images for {len(same)} labels; a label goes with two images")
+    raw = [image.value if isinstance(image, _Array) else image for image in images]
+    if sum(len(image) for image in raw if isinstance(image, bytes | bytearray | np.ndarray)) > path.stat().st_size:
+        raise AutofrError(f"{path} has more bytes of images than it is long: it names one several times")
     return images, [bool(label) for label in same]
 
 

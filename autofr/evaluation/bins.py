@@ -46,14 +46,20 @@ class Bins:
         return numbers.copy_(scaled.mul_(self.scale).clamp_(0, BINS - 1))
 
     def moments(self, scores: Tensor, centre: float) -> Tensor:
-        """Sums of the scores and of their squares about a centre, (2,) float64."""
-        about = torch.sub(scores, centre, out=self._scaled[: len(scores)])
+        """Sums of the scores and of their squares, (2,) float64, in widths of a bin, about a centre of their dtype."""
+        about = torch.sub(scores, centre, out=self._scaled[: len(scores)]).mul_(self.scale)
         first = about.sum()
         return torch.stack([first.double(), about.mul_(about).sum().double()])
 
-    def edges(self) -> Tensor:
-        """The lower edge of each bin and the upper one of the last, (BINS + 1,) float64."""
-        return self.low + torch.arange(BINS + 1, dtype=torch.float64) / self.scale
+    def edges(self, lowest: float, highest: float) -> Tensor:
+        """The lower edge of each bin and the upper one of the last, (BINS + 1,) float64.
+
+        Args:
+            lowest, highest: of the scores: the outermost bins reach as far.
+        """
+        edges = self.low + torch.arange(BINS + 1, dtype=torch.float64) / self.scale
+        edges[0], edges[-1] = min(float(edges[0]), lowest), max(float(edges[-1]), math.nextafter(highest, math.inf))
+        return edges
 
     def within(self, numbers: Tensor, spans: Spans) -> Tensor:
         """Which of the bins lie in one of the spans, (K,) bool.

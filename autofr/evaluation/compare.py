@@ -10,9 +10,9 @@ from typing import Any
 
 from autofr.evaluation.report import read_report
 from autofr.exceptions import AutofrError
-from autofr.files import check_replaceable, replacing_folder, write_bytes, write_json
+from autofr.files import Output, write_bytes, write_json
 
-COMPARISON = "compare.json"
+COMPARISON = Output("comparison", ("compare.csv", "compare.json", "det.png"), nested=True)
 EVALUATIONS = "evaluations"
 """Folder of a run's evaluations, in its directory."""
 
@@ -50,10 +50,10 @@ def compare(
     for key in common:
         reports = _named([reports[key] for reports in found], runs)
         _same_masks(reports)
-        compared[_title(next(iter(reports.values())), key, compared)] = reports
+        compared[_title(next(iter(reports.values())), compared)] = reports
     if out is not None:
-        check_replaceable(Path(out), COMPARISON, "comparison")
-        with replacing_folder(Path(out)) as new:
+        COMPARISON.check(Path(out))
+        with COMPARISON.replacing(Path(out)) as new:
             for title, reports in compared.items():
                 _write(new if len(compared) == 1 else new / title, reports)
         if tracking:
@@ -124,10 +124,13 @@ def _same_masks(reports: Mapping[str, dict[str, Any]]) -> None:
                 raise AutofrError(f"{first} and {name} have met different masks: {key} is {value} and {masks.get(key)}")
 
 
-def _title(report: dict[str, Any], key: str, taken: Mapping[str, Any]) -> str:
+def _title(report: dict[str, Any], taken: Mapping[str, Any]) -> str:
+    """A name for a benchmark, and for its folder."""
     benchmark = report["benchmark"]
-    title = f"{benchmark['data'] or 'embeddings'}-{benchmark['protocol']}"
-    return title if title not in taken else f"{title}-{key[:8]}"
+    parts = [benchmark["data"] or "embeddings", benchmark["protocol"]]
+    parts += ["no-flip"] * (report["flip"] is False) + [f"masked-{_on(report)}"] * bool(_on(report))
+    title = "-".join(parts)
+    return title if title not in taken else f"{title}-{benchmark['fingerprint']}"
 
 
 def columns(reports: Mapping[str, dict[str, Any]], row: str) -> list[str]:
@@ -177,5 +180,5 @@ def _write(folder: Path, reports: Mapping[str, dict[str, Any]]) -> None:
         for key, value in report["summary"].items():
             table.writerow([name, key, "", "" if value is None else value])
     write_bytes(folder / "compare.csv", text.getvalue().encode())
-    write_json(folder / COMPARISON, dict(reports))
+    write_json(folder / "compare.json", dict(reports))
     plot_det(reports, folder / "det.png")

@@ -112,7 +112,8 @@ class _Measurement:
         bounds = [float(value) for scores in seen if len(scores) for value in scores.aminmax()]
         self.bins = Bins(self.genuine, min(bounds, default=0.0), max(bounds, default=1.0))
         self.genuine_bins = count(self.bins.of(self.genuine))
-        self.centre = 0.0 if sample is None else float(sample.mean(dtype=torch.float64))
+        self.centre = 0.0 if sample is None else float(sample.mean(dtype=torch.float64).to(sample.dtype))
+        self.lowest, self.highest = (min(bounds), max(bounds)) if bounds else (0.0, 1.0)
         self.moments = torch.zeros(2, dtype=torch.float64, device=self.device)
         if self.count and len(self.genuine):
             self._pass_all(sample)
@@ -120,9 +121,16 @@ class _Measurement:
     def _pass_all(self, sample: Tensor | None) -> None:
         guess = self.kept_bins if sample is None else self._guessed(count(self.bins.of(sample)))
         self._pass(guess, first=True)
-        missing = self._needed(self.impostor_bins) & ~self.kept_bins
+        needed = self._needed(self.impostor_bins)
+        missing = needed & ~self.kept_bins
         if bool((missing & (self.impostor_bins > 0)).any()):
+            self._keep_only(needed)
             self._pass(missing, first=False)
+
+    def _keep_only(self, needed: Tensor) -> None:
+        chosen = needed[self.bins.of(self.kept.scores).long()].cpu()
+        pairs = self.kept.pairs[0][chosen], self.kept.pairs[1][chosen]
+        self.kept, self.kept_bins = Kept(self.kept.scores[chosen.to(self.device)], pairs), self.kept_bins & needed
 
     def _pass(self, wanted: Tensor, first: bool) -> None:
         """Go through the impostor scores once: count them by bin the first time, and keep those of ``wanted`` bins."""
@@ -133,6 +141,8 @@ class _Measurement:
             if first:
                 self.impostor_bins += count(numbers)
                 self.moments += self.bins.moments(block.scores, self.centre)
+                lowest, highest = block.scores.aminmax() if len(block.scores) else (self.lowest, self.highest)
+                self.lowest, self.highest = min(self.lowest, float(lowest)), max(self.highest, float(highest))
             if spans:
                 places = where(self.bins.within(numbers, spans))
                 kept += len(places)
@@ -245,10 +255,10 @@ class _Measurement:
         return float(fnmr[best] + fmr[best]) / 2
 
     def _d_prime(self) -> float:
-        genuine = self.genuine.double()
-        mean, square = (self.moments / self.count).tolist()  # about the centre
+        genuine = self.genuine.double().sub(self.centre).mul_(self.bins.scale)  # as the impostors' moments are
+        mean, square = (self.moments / self.count).tolist()
         spread = math.sqrt((float(genuine.var(correction=0)) + max(0.0, square - mean**2)) / 2)
-        return (float(genuine.mean()) - self.centre - mean) / spread if spread > 0 else math.nan
+        return (float(genuine.mean()) - mean) / spread if spread > 0 else math.nan
 
     def _curve(self) -> Curve:
         if not self.count or not len(self.genuine):
@@ -259,4 +269,6 @@ class _Measurement:
         changes = torch.ones(BINS + 1, dtype=torch.bool)
         changes[1:] = (counts[:, 1:] != counts[:, :-1]).any(0)
         points = counts[:, changes]
-        return Curve(points[0] / self.count, points[1] / len(self.genuine), self.bins.edges()[changes])
+        return Curve(
+            points[0] / self.count, points[1] / len(self.genuine), self.bins.edges(self.lowest, self.highest)[changes]
+        )

@@ -19,7 +19,7 @@ from autofr.evaluation.bootstrap import intervals
 from autofr.evaluation.embedding import embed_set, mask_parameters
 from autofr.evaluation.errors import measure
 from autofr.evaluation.protocols import Embedded, Protocol, Row, create_protocol
-from autofr.evaluation.report import VERSION, Evaluation, report_row
+from autofr.evaluation.report import EVALUATION, VERSION, Evaluation, report_row
 from autofr.evaluation.stored import check_vectors, read_embeddings, read_labels
 from autofr.exceptions import AutofrError
 from autofr.masks.geometry import AWAY
@@ -161,7 +161,7 @@ def _check(
     if tracking and out is None:
         raise AutofrError("tracking needs a folder for the report: out=...")
     if out is not None:
-        Evaluation.check(Path(out))
+        EVALUATION.check(Path(out))
 
 
 def _faces(

@@ -18,11 +18,12 @@ from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
 from autofr.exceptions import AutofrError
-from autofr.files import check_replaceable, replacing_folder, write_json
+from autofr.files import Output, write_json
 
 VERSION = 1
 """Of the report's keys."""
 REPORT = "report.json"
+EVALUATION = Output("evaluation", (REPORT, "det.png", "scores.png", "worst_*.png"))
 WORST = 16
 """Errors shown: half of them false non-matches, half false matches."""
 _DET_POINTS, _HISTOGRAM_BINS = 300, 128
@@ -125,23 +126,12 @@ class Evaluation:
     faces: Faces | None
     seed: int
 
-    @staticmethod
-    def check(folder: Path) -> None:
-        """Nothing, if a report can be written to ``folder``.
-
-        Raises:
-            AutofrError: something else is there.
-        """
-        if not (folder / REPORT).is_file() and any(folder.glob(f"*/{REPORT}")):
-            raise AutofrError(f"{folder} holds evaluations; name a folder in it with --out")
-        check_replaceable(folder, REPORT, "evaluation")
-
     def write(self, folder: Path, tracking: bool, say: Callable[[str], None]) -> None:
         """Write ``report.json`` and the pictures to ``folder``, which appears whole; log them to MLflow if asked to."""
         from autofr.evaluation.plots import plot_det, plot_scores
         from autofr.evaluation.worst import worst_sheet
 
-        with replacing_folder(folder) as new:
+        with EVALUATION.replacing(folder) as new:
             write_json(new / REPORT, self.report)
             plot_det({self.report["model"]["name"]: self.report}, new / "det.png")
             plot_scores(self.report, new / "scores.png")

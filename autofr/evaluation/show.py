@@ -90,7 +90,7 @@ def print_latency(found: dict[str, Any]) -> None:
     for count, measured in found["threads"].items():
         whole = found["detector"] is not None
         limits = ", ".join(
-            f"{name} {'NOT met' if name not in measured['meets'] else 'met' if whole else 'cannot be said'}"
+            f"{name} {'met' if name in measured['meets'] else 'NOT met' if whole else 'cannot be said'}"
             for name in LIMITS
         )
         console.print(

@@ -132,6 +132,18 @@ def test_what_a_file_may_call_it_cannot_change(name: str, state: bytes, tmp_path
     assert read_bin(path, 16)[1] == [True]
 
 
+def test_what_a_file_says_once_it_cannot_make_many_times(tmp_path: Path) -> None:
+    path = tmp_path / "bad.bin"
+    text = b"V" + b"a" * 5000 + b"\np0\n0"
+    path.write_bytes(text + b"c_codecs\nencode\np1\n0(" + b"g1\n(g0\nVlatin1\ntR" * 500 + b"l.")
+    with pytest.raises(AutofrError, match="it makes more bytes than it has"):
+        read_bin(path, 16)
+    one = jpeg(5)
+    path.write_bytes(pickle.dumps(([one] * 400, [True] * 200)))
+    with pytest.raises(AutofrError, match="it names one several times"):
+        read_bin(path, 16)
+
+
 def test_arrays_that_python_2_wrote(tmp_path: Path) -> None:
     """Their kinds are bytes, as all its strings are when Python 3 reads them so."""
     path = tmp_path / "a.bin"

@@ -49,6 +49,8 @@ def test_run_directories_give_every_benchmark_that_all_have(
     assert len(found) == 2
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(found)
     assert {report["flip"] for reports in found.values() for report in reports.values()} == {True, False}
+    evaluate(other_net, folder, masked="both", out=tmp_path / "b" / "evaluations" / "three", **QUIET)
+    assert set(compare([tmp_path / "a", tmp_path / "b"])) == {"faces-all", "faces-all-no-flip", "faces-all-masked-both"}
 
 
 def test_with_masks_goes_before_without(net: Path, other_net: Path, folder: Path, tmp_path: Path) -> None:
@@ -85,8 +87,10 @@ def test_an_older_comparison_is_replaced_and_nothing_else(
     evaluate(other_net, folder, flip=False, out=tmp_path / "b" / "evaluations" / "two", **QUIET)
     assert len(compare([tmp_path / "a", tmp_path / "b"], out)) == 2
     assert all(path.is_dir() for path in out.iterdir())
-    with pytest.raises(AutofrError, match="is no comparison"):
-        compare([tmp_path / "a", tmp_path / "b"], tmp_path / "a")
+    for taken in (tmp_path / "a", tmp_path):  # a run, and the folder of runs with a comparison in it
+        with pytest.raises(AutofrError, match="is no comparison: it has"):
+            compare([tmp_path / "a", tmp_path / "b"], taken)
+    assert (tmp_path / "a" / "evaluations" / "one" / "report.json").is_file()
 
 
 def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: Path, tmp_path: Path) -> None:

@@ -295,3 +295,26 @@ def test_embeddings_near_each_other_do_not_share_bins() -> None:
     unit = torch.nn.functional.normalize(torch.ones(1, 32) + 3e-2 * torch.randn(800, 32, generator=generator))
     found = measure(AllPairs(Side(unit, torch.arange(800) // 4, torch.arange(800))), [0.01])
     assert int((found.histogram[1] > 0).sum()) > 1000
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e20, 0.0), (1e-25, 0.0), (1.0, 1e6)])
+def test_d_prime_of_scores_of_any_size(scale: float, offset: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    genuine = (torch.randn(500, generator=generator) + 3) * scale + offset
+    impostor = torch.randn(20000, generator=generator) * scale + offset
+    wide = genuine.double() / scale, impostor.double() / scale
+    spread = ((wide[0].var(correction=0) + wide[1].var(correction=0)) / 2).sqrt()
+    expected = float((wide[0].mean() - wide[1].mean()) / spread)
+    assert measure_scores(genuine, impostor, [0.1]).d_prime == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_point_of_the_curve_holds_for_its_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the sample did not reach as far as the scores."""
+    monkeypatch.setattr(streaming, "_SAMPLED_ROWS", 1)
+    unit, labels = vectors_of(60, 7), torch.arange(60) // 3
+    first, second = torch.triu_indices(60, 60, 1)
+    scores, same = (unit @ unit.T)[first, second], labels[first] == labels[second]
+    curve = measure(AllPairs(Side(unit, labels, torch.arange(60))), [0.1]).curve
+    for fmr, tar, threshold in zip(curve.fmr.tolist(), curve.tar.tolist(), curve.thresholds.tolist(), strict=True):
+        assert fmr == pytest.approx(float((scores[~same] >= threshold - 1e-12).double().mean()), abs=1e-12)
+        assert tar == pytest.approx(float((scores[same] >= threshold - 1e-12).double().mean()), abs=1e-12)

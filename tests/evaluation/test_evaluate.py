@@ -276,7 +276,7 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
         "a rate twice": ({"fmrs": [0.1, 0.1]}, "each given once"),
         "a seed": ({"seed": -1}, "--seed is 0 or more, got -1"),
         "masked": ({"masked": "all"}, "no, probe, both"),
-        "a folder of others": ({"out": tmp_path / "taken"}, "exists and is no evaluation"),
+        "a folder of others": ({"out": tmp_path / "taken"}, "is no evaluation: it has file"),
         "tracking": ({"tracking": True}, "needs a folder"),
         "an empty bin": ({"data": tmp_path / "empty.bin"}, "is empty"),
         "a protocol": ({"protocol": "ijbb"}, "unknown protocol 'ijbb'; did you mean ijb"),
@@ -341,8 +341,20 @@ def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_pa
         evaluate(net, folder, out=tmp_path / "out", bootstrap=0, **QUIET)
     assert (tmp_path / "out.tmp" / "precious").exists()
     assert (tmp_path / "out.old" / "precious").exists()
-    with pytest.raises(AutofrError, match="holds evaluations; name a folder in it"):
-        evaluate(net, folder, out=tmp_path, bootstrap=0, **QUIET)
+    (tmp_path / "out" / "sub").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.json").write_text("{}")
+    (tmp_path / "mine" / "thesis.tex").touch()
+    for taken, told in (
+        (tmp_path, "is no evaluation"),
+        (tmp_path / "out", "it has sub"),
+        (tmp_path / "mine", "thesis.tex"),
+    ):
+        with pytest.raises(AutofrError, match=told):
+            evaluate(net, folder, out=taken, bootstrap=0, **QUIET)
+    with pytest.raises(AutofrError, match="is the working directory"):
+        evaluate(net, folder, out=".", bootstrap=0, **QUIET)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
 def test_a_report_that_cannot_be_written_leaves_the_older_one(

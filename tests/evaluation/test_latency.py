@@ -76,6 +76,7 @@ def test_without_a_detector_limits_cannot_be_said_to_be_met(
     found = measure_latency(net, repeats=5, flip=True, say=said.append)
     assert list(found["threads"][1]["stages"]) == ["alignment", "recognition", "total"]
     assert said[-1] == "no detector: detection is not timed"
+    assert all(measured["meets"] == [] for measured in found["threads"].values())
     assert asked == ["dlib", "face-alignment"]
     print_latency(found)
     assert "FRUITS-1000 cannot be said" in capsys.readouterr().out
