@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from autofr.backbones import create_backbone
 from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
-from autofr.files import sync_folder, write_durably, write_json
+from autofr.files import replacing_folder, write_durably, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -133,17 +132,9 @@ def inference_part(
 def save_weights(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write ``model.safetensors`` and ``config.json`` to ``folder``, which appears whole.
 
-    A folder that is there already is replaced: first it is moved aside, then the new one takes its name.
+    A folder that is there already is replaced.
     """
-    temporary, old = folder.with_name(folder.name + ".tmp"), folder.with_name(folder.name + ".old")
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir()
     whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_durably(temporary / WEIGHTS, lambda path: save_file(whole, path))
-    write_json(temporary / CONFIG, config)
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    with replacing_folder(folder) as new:
+        write_durably(new / WEIGHTS, lambda path: save_file(whole, path))
+        write_json(new / CONFIG, config)

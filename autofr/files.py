@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,27 +88,51 @@ class Output:
 
     @contextmanager
     def replacing(self, folder: Path) -> Iterator[Path]:
-        """A folder to fill. It takes the place of ``folder`` when the block ends well; else nothing is left of it."""
-        folder = folder.resolve()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        filled, old = temporary / "new", temporary / "old"
-        try:
-            filled.mkdir()
+        """:func:`replacing_folder`, of this kind alone."""
+        with replacing_folder(folder) as filled:
             yield filled
             self.check(folder)  # again: much may have happened since
-            if folder.exists():
-                folder.rename(old)
-            try:
-                filled.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
-            sync_folder(folder.parent)
-        finally:
-            if folder.exists() or not old.exists():  # else the old one is there alone
-                shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill. It takes the place of ``folder`` when the block ends well; else nothing is left of it.
+
+    What a killed process left is put in order by the next one: an older folder that had been moved aside comes back.
+    """
+    folder = folder.resolve()
+    temporary = folder.with_name(f".{folder.name}.autofr")
+    filled, old = temporary / "new", temporary / "old"
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(temporary, ignore_errors=True)
+    filled.mkdir(parents=True)
+    try:
+        yield filled
+        if folder.exists():
+            folder.rename(old)
+        try:
+            filled.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        sync_folder(folder.parent)
+    finally:
+        if folder.exists() or not old.exists():  # else the old one is there alone
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        AutofrError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AutofrError(f"{path} is damaged: {error}") from error
 
 
 def _bytes(path: Path, data: bytes) -> None:

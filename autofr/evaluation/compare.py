@@ -41,6 +41,8 @@ def compare(
     """
     if len(runs) < 2:
         raise AutofrError("compare takes two evaluations or runs, or more")
+    if tracking and out is None:
+        raise AutofrError("tracking needs a folder for the comparison: out=...")
     found = [_evaluations(Path(run)) for run in runs]
     common = [key for key in found[0] if all(key in other for other in found[1:])]
     if not common:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
 from autofr.exceptions import AutofrError
-from autofr.files import Output, write_json
+from autofr.files import Output, read_json, write_json
 
 VERSION = 1
 """Of the report's keys."""
@@ -154,17 +153,14 @@ def read_report(folder: Path) -> dict[str, Any]:
     path = folder / REPORT
     if not path.is_file():
         raise AutofrError(f"{folder} holds no evaluation ({REPORT}); make one with autofr evaluate")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AutofrError(f"{path} is damaged: {error}") from error
+    report = read_json(path)
     if not isinstance(report, dict) or "version" not in report:
         raise AutofrError(f"{path} is no report of an evaluation")
     if report["version"] != VERSION:
         raise AutofrError(f"{path} is of version {report['version']}; this autofr reads {VERSION}: evaluate again")
     if not _sound(report):
         raise AutofrError(f"{path} is damaged: it lacks keys of a report")
-    return report
+    return dict(report)
 
 
 def _sound(report: dict[str, Any]) -> bool:

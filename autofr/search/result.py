@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autofr.exceptions import AutofrError
+from autofr.files import read_json
 from autofr.search.journal import Journal, Record
 
 
@@ -137,10 +137,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "config.json"
     if not path.is_file():
         raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AutofrError(f"{path} is damaged: {error}") from error
+    loaded = read_json(path)
     if not isinstance(loaded, dict) or not {"space", "data", "recipe", "policy"} <= loaded.keys():
         raise AutofrError(f"{path} is no configuration of a run; give the run directory itself")
     return loaded

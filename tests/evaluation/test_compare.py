@@ -127,6 +127,8 @@ def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> Non
     ):
         with pytest.raises(AutofrError, match=told):
             compare([tmp_path / "x", tmp_path / other], tmp_path / "out")
+    with pytest.raises(AutofrError, match="tracking needs a folder"):
+        compare([tmp_path / "x", tmp_path / "x"], tracking=True)
     with pytest.raises(AutofrError, match="two evaluations"):
         compare([tmp_path / "x"])
     assert not (tmp_path / "out").exists()

@@ -183,6 +183,15 @@ def test_a_rate_that_cannot_be_shown_is_said(net: Path, folder: Path) -> None:
     json.dumps(report, allow_nan=False)
 
 
+def test_an_interval_that_cannot_be_given_is_said(net: Path, folder: Path) -> None:
+    """One impostor pair of 448 may match; a draw of identities has fewer pairs, and none may."""
+    report = evaluate(net, folder, fmrs=[0.0025], masked="no", **QUIET)
+    rate = report["results"]["standard"]["rates"][0]
+    assert rate["fnmr"] is not None
+    assert rate["interval"] is None
+    assert report["notes"] == ["standard: no interval at FMR 0.0025: a draw of identities does not reach it"]
+
+
 def test_what_is_written(net: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "reports" / "one"
     for _ in range(2):  # the second replaces the first

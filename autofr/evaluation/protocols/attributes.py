@@ -1,15 +1,63 @@
-"""Attributes of images: a CSV file with a row an image."""
+"""Attributes of images, a CSV file with a row an image, and what the challenge's tracks by attributes share."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from autofr.data.missing import tolerated
+from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
 from autofr.exceptions import AutofrError
+from autofr.files import sha256
 
 YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
+
+
+class Track(Protocol):
+    """Images told apart by attributes, among them ``masked`` where masks are really worn; else they are rendered.
+
+    Args:
+        attributes: the CSV file.
+        columns: those that it must have.
+    """
+
+    def __init__(self, attributes: str | Path | None, *columns: str) -> None:
+        if attributes is None:
+            wanted = f"name, {', '.join(columns)} and masked"
+            raise AutofrError(f"protocol {self.name} needs --attributes, a CSV with the columns {wanted}")
+        self._path, self._columns = Path(attributes), columns
+
+    def about(self) -> dict[str, Any]:
+        """See :class:`Protocol`."""
+        return {"worn": self._worn, "attributes": sha256(self._path)[:16]}
+
+    @property
+    def renders(self) -> bool:
+        """See :class:`Protocol`."""
+        return not self._worn
+
+    def notes(self) -> list[str]:
+        """See :class:`Protocol`."""
+        return self._notes
+
+    def _read(self, names: Sequence[str]) -> list[dict[str, str]]:
+        """The rows; from then on it is known who wears a mask."""
+        rows, self._notes = read_attributes(self._path, names, self._columns)
+        self._worn = any("masked" in row for row in rows)
+        self._wears = torch.tensor([bool(row) and self._worn and yes(row, "masked") for row in rows])
+        return rows
+
+    def _masked_rows(self, name: str, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> list[Row]:
+        """Masked against bare images of some members, (N,) bool; no row where no mask is worn or rendered."""
+        bare = (members & ~self._wears).nonzero()[:, 0]
+        if self._worn:
+            return [all_pairs_row(name, embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
+        return [] if embedded.masked is None else [rendered_row(name, embedded, bare, fmrs)]
 
 
 def read_attributes(path: Path, names: Sequence[str], columns: Sequence[str]) -> tuple[list[dict[str, str]], list[str]]:

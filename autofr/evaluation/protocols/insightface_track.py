@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, has_pairs, rendered_row
+from autofr.evaluation.protocols.attributes import Track
+from autofr.evaluation.protocols.base import Embedded, Row, all_pairs_row, has_pairs
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
 
 MASK, CHILDREN, ALL = "Mask", "Children", "MR-All"
 MASK_FMR, FMR = 1e-4, 1e-6
 MASK_SHARE = 0.25
 
 
-class InsightFaceTrack(Protocol):
+class InsightFaceTrack(Track):
     """TAR by set, and the score.
 
     Args:
@@ -36,26 +34,11 @@ class InsightFaceTrack(Protocol):
     shown = "tar"
 
     def __init__(self, attributes: str | Path | None = None) -> None:
-        if attributes is None:
-            raise AutofrError("protocol insightface needs --attributes, a CSV with the columns name, set and masked")
-        self._path = Path(attributes)
-
-    def about(self) -> dict[str, Any]:
-        """See :class:`Protocol`."""
-        return {"worn": self._worn, "attributes": sha256(self._path)[:16]}
-
-    @property
-    def renders(self) -> bool:
-        """See :class:`Protocol`."""
-        return not self._worn
-
-    def notes(self) -> list[str]:
-        """See :class:`Protocol`."""
-        return self._notes
+        super().__init__(attributes, "set")
 
     def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
         """See :class:`Protocol`."""
-        rows, self._notes = read_attributes(self._path, names, ["set"])
+        rows = self._read(names)
         sets = [row.get("set", "") for row in rows]
         if any(row and not s for row, s in zip(rows, sets, strict=True)):
             raise AutofrError(f"{self._path}: an image belongs to no set")
@@ -68,8 +51,6 @@ class InsightFaceTrack(Protocol):
                     f"{self._path}: '{name}' is no name of a set: it is taken ({spelt.get(name.lower(), ALL)})"
                 )
         self._sets = {name: torch.tensor([s == name for s in sets]) for name in sorted(set(sets) - {""})}
-        self._worn = any("masked" in row for row in rows)
-        self._wears = torch.tensor([bool(row) and self._worn and yes(row, "masked") for row in rows])
         if MASK in self._sets and self._worn and not bool((self._wears & self._sets[MASK]).any()):
             raise AutofrError(f"{self._path}: no image of the set mask is masked; leave the column out to render masks")
         races = [members for name, members in self._sets.items() if name not in (MASK, CHILDREN)]
@@ -85,9 +66,9 @@ class InsightFaceTrack(Protocol):
 
     def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
         """See :class:`Protocol`. Given rates take the place of the track's own."""
-        rows = []
+        rows: list[Row] = []
         if MASK in self._sets:
-            rows += self._mask_row(embedded, self._sets[MASK], fmrs or [MASK_FMR])
+            rows += self._masked_rows(MASK, embedded, self._sets[MASK], fmrs or [MASK_FMR])
         if CHILDREN in self._sets:
             rows.append(self._bare_row(CHILDREN, embedded, self._sets[CHILDREN], fmrs or [MASK_FMR]))
         for name, members in self._sets.items():
@@ -96,12 +77,6 @@ class InsightFaceTrack(Protocol):
         if self._all is not None:
             rows.append(self._bare_row(ALL, embedded, self._all, fmrs or [FMR]))
         return rows
-
-    def _mask_row(self, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> list[Row]:
-        bare = (members & ~self._wears).nonzero()[:, 0]
-        if self._worn:
-            return [all_pairs_row(MASK, embedded, bare, (members & self._wears).nonzero()[:, 0], fmrs)]
-        return [] if embedded.masked is None else [rendered_row(MASK, embedded, bare, fmrs)]
 
     @staticmethod
     def _bare_row(name: str, embedded: Embedded, members: Tensor, fmrs: Sequence[float]) -> Row:

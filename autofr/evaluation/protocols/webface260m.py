@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from autofr.evaluation.protocols.attributes import read_attributes, yes
-from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, has_pairs, rendered_row
+from autofr.evaluation.protocols.attributes import Track
+from autofr.evaluation.protocols.base import Embedded, Row, all_pairs_row, has_pairs
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
 
 FMR = 1e-5
 GROUPS = ("All", "Wild", "Controlled")
@@ -25,7 +23,7 @@ MFR_SHARE = 0.25
 """Of the old masked column in the blended one; SFR has the rest."""
 
 
-class WebFace260M(Protocol):
+class WebFace260M(Track):
     """SFR and MFR over All, Wild and Controlled images, and the blended columns.
 
     Args:
@@ -37,41 +35,23 @@ class WebFace260M(Protocol):
     name = "webface260m"
 
     def __init__(self, attributes: str | Path | None = None, scene: str = "scene") -> None:
-        if attributes is None:
-            raise AutofrError("protocol webface260m needs --attributes, a CSV with the columns name, scene and masked")
-        self._path, self._column = Path(attributes), scene
-
-    def about(self) -> dict[str, Any]:
-        """See :class:`Protocol`."""
-        return {"worn": self._worn, "attributes": sha256(self._path)[:16]}
-
-    @property
-    def renders(self) -> bool:
-        """See :class:`Protocol`."""
-        return not self._worn
-
-    def notes(self) -> list[str]:
-        """See :class:`Protocol`."""
-        return self._notes
+        super().__init__(attributes, scene)
 
     def prepare(self, names: Sequence[str], labels: Tensor, masked: bool) -> None:
         """See :class:`Protocol`."""
-        rows, self._notes = read_attributes(self._path, names, [self._column])
-        scenes = [row.get(self._column, "").lower() for row in rows]
+        rows, (column,) = self._read(names), self._columns
+        scenes = [row.get(column, "").lower() for row in rows]
         strange = sorted({s for s, row in zip(scenes, rows, strict=True) if row and s not in ("wild", "controlled")})
         if strange:
-            raise AutofrError(f"{self._path}: {self._column} is wild or controlled, not '{strange[0]}'")
-        self._worn = any("masked" in row for row in rows)
-        wears = torch.tensor([bool(row) and self._worn and yes(row, "masked") for row in rows])
+            raise AutofrError(f"{self._path}: {column} is wild or controlled, not '{strange[0]}'")
         self._groups = {
             "All": torch.tensor([bool(row) for row in rows]),
             "Wild": torch.tensor([s == "wild" for s in scenes]),
             "Controlled": torch.tensor([s == "controlled" for s in scenes]),
         }
-        self._wears = wears
-        if self._worn and not bool(wears.any()):
+        if self._worn and not bool(self._wears.any()):
             raise AutofrError(f"{self._path}: no image is masked; leave the column out to render masks")
-        if not has_pairs(labels[self._groups["All"] & ~wears]):
+        if not has_pairs(labels[self._groups["All"] & ~self._wears]):
             raise AutofrError(f"{self._path}: the bare images have no genuine or no impostor pair")
         if not self._worn and not masked:
             self._notes.append("no column 'masked' and no rendered masks: MFR is not measured")
@@ -79,14 +59,12 @@ class WebFace260M(Protocol):
     def rows(self, embedded: Embedded, fmrs: Sequence[float] | None) -> list[Row]:
         """See :class:`Protocol`."""
         wanted = [FMR] if fmrs is None else fmrs
-        bare = {group: (self._groups[group] & ~self._wears).nonzero()[:, 0] for group in GROUPS}
-        rows = [all_pairs_row(f"SFR {group}", embedded, bare[group], None, wanted) for group in GROUPS]
-        for group in GROUPS if self._worn or embedded.masked is not None else ():
-            if self._worn:
-                worn = (self._groups[group] & self._wears).nonzero()[:, 0]
-                rows.append(all_pairs_row(f"MFR {group}", embedded, bare[group], worn, wanted))
-            else:
-                rows.append(rendered_row(f"MFR {group}", embedded, bare[group], wanted))
+        rows = []
+        for group, members in self._groups.items():
+            bare = (members & ~self._wears).nonzero()[:, 0]
+            rows.append(all_pairs_row(f"SFR {group}", embedded, bare, None, wanted))
+        for group, members in self._groups.items():
+            rows += self._masked_rows(f"MFR {group}", embedded, members, wanted)
         return rows
 
     def summary(self, fnmr: Mapping[str, Mapping[float, float]]) -> dict[str, float]:

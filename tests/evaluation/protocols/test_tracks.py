@@ -117,6 +117,14 @@ def test_insightface_track(tmp_path: Path) -> None:
     assert [row.fmrs for row in protocol.rows(faces, None)] == [[1e-4], [1e-4], [1e-6], [1e-6], [1e-6]]
 
 
+def test_rows_that_name_no_image_are_told(tmp_path: Path) -> None:
+    path = webface_csv(tmp_path / "a.csv")
+    path.write_text(path.read_text() + "nobody/1.jpg,wild,0\n")
+    protocol = WebFace260M(path)
+    protocol.prepare(NAMES, LABELS, False)
+    assert protocol.notes() == ["1 rows of a.csv name no image here (nobody/1): not used"]
+
+
 def test_sets_are_known_whatever_their_case(tmp_path: Path) -> None:
     found = []
     for mask in ("mask", "Mask", "MASK"):
