@@ -70,6 +70,26 @@ def test_probe_against_gallery_weighs_every_ordered_pair() -> None:
     assert AllPairs(side).impostor_weight(weights) == expected / 2
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_only_those_who_take_part_are_drawn(listed: bool) -> None:
+    """Ten people out of forty give the intervals that they give alone."""
+    alone = faces(10, 3, 5)
+    among = Side(alone.vectors, alone.labels + 20, alone.ids)
+    found = []
+    for side in (alone, among):
+        comparisons: Comparisons = AllPairs(side)
+        if listed:
+            first, second = torch.triu_indices(30, 30, 1)
+            scores = (side.vectors @ side.vectors.T)[first, second]
+            same = side.labels[first] == side.labels[second]
+            comparisons = ListedPairs(scores, same, first, second, side.labels)
+        found.append(intervals(comparisons, measure(comparisons, FMRS, tail=True), side.labels, 60, 0))
+    assert found[0] == found[1]
+    everyone = torch.cat([among.labels, torch.arange(40)])  # ids 30 and on take no part
+    comparisons = AllPairs(among)
+    assert intervals(comparisons, measure(comparisons, FMRS, tail=True), everyone, 60, 0) == found[1]
+
+
 def test_the_interval_holds_the_estimate_and_narrows_with_people() -> None:
     widths = []
     for people in (20, 200):
