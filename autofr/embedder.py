@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autofr.backbones import create_backbone
 from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
-from autofr.files import replacing_folder, write_durably, write_json
+from autofr.files import read_json, replacing_folder, write_durably, write_json, write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -90,7 +91,7 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
 
 def _load_file(weights: Path) -> Embedder:
     try:
-        config = json.loads((weights.parent / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(weights.parent / CONFIG)
         tensors = load_file(weights)
     except Exception as error:
         raise AutofrError(f"checkpoint {weights} cannot be read (with {CONFIG} beside it): {error}") from error
@@ -99,8 +100,12 @@ def _load_file(weights: Path) -> Embedder:
     return build_embedder(config, tensors, f"checkpoint {weights}")
 
 
-def best_embedder(run_dir: Path) -> Embedder:
+def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> Embedder:
     """The embedder of a run's best committed generation, from its journal and weight bank.
+
+    Args:
+        run_dir: the run.
+        say: takes a line where the best generation's checkpoint is damaged, and another's is taken.
 
     Raises:
         AutofrError: the run has no whole checkpoint, or its files are damaged.
@@ -108,7 +113,10 @@ def best_embedder(run_dir: Path) -> Embedder:
     from autofr.search.journal import Journal  # the engine stands above this module; only run directories need it
     from autofr.search.result import read_config
 
-    record, bank = Journal(run_dir).best_bank()
+    journal = Journal(run_dir)
+    record, bank = journal.best_bank()
+    for note in journal.notes:
+        say(note)
     key = record.keys[record.winner]
     config, tensors = inference_part(bank.entries[key].state, key, read_config(run_dir))
     return build_embedder(config, tensors, f"run {run_dir}")
@@ -134,7 +142,6 @@ def save_weights(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
 
     A folder that is there already is replaced.
     """
-    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing_folder(folder) as new:
-        write_durably(new / WEIGHTS, lambda path: save_file(whole, path))
+        write_durably(new / WEIGHTS, lambda path: write_tensors(path, tensors))
         write_json(new / CONFIG, config)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autofr.exceptions import AutofrError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_JSON = 2**28
+"""A larger JSON file is damaged, or no file of ours."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -25,12 +32,40 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_durably(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a temporary file, make it durable, and move it to ``path`` in one step."""
+    """Have ``write`` fill a temporary file, make it durable, and move it to ``path`` in one step.
+
+    Raises:
+        OSError: it cannot be written (a full disk); nothing is left of it, and what was there before still is.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    write(temporary)
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Add ``data`` at the end of a file, which is made if it is not there.
+
+    Raises:
+        OSError: it cannot be written; the file is cut back to what it was.
+    """
+    with open(path, "ab") as file:
+        before = file.tell()
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.truncate(path, before)
+            raise
     sync_folder(path.parent)
 
 
@@ -43,6 +78,21 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, durably."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_durably(path, lambda temporary: _text(temporary, text))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors, of any device, as one safetensors file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+    except SafetensorError as error:  # its own error also where the disk is full
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -129,10 +179,28 @@ def read_json(path: Path) -> Any:
     Raises:
         AutofrError: it is damaged.
     """
+    if path.stat().st_size > MAX_JSON:
+        raise AutofrError(f"{path} is damaged: it has {path.stat().st_size} bytes, over {MAX_JSON}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise AutofrError(f"{path} is damaged: {error}") from error
+
+
+def parse_json(text: bytes) -> Any:
+    """What a piece of JSON in UTF-8 says. NaN and infinity, which JSON does not have, are refused.
+
+    Raises:
+        ValueError: it is no JSON, or nested so deeply that nobody meant it.
+    """
+    try:
+        return json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _bytes(path: Path, data: bytes) -> None:

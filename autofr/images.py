@@ -12,6 +12,8 @@ from autofr.exceptions import AutofrError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 """Of the files that are taken for images."""
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+"""Those of the suffixes. Pillow knows more, whatever a file is called, and some of them start other programs."""
 MAX_PIXELS = 64_000_000
 """Images that claim more pixels are refused unread: a decompression bomb, or no photograph of a face."""
 
@@ -42,13 +44,15 @@ def open_image(path: Path) -> Image.Image:
 
 def decode_image(source: Path | BinaryIO, name: str, most: int | None = None) -> Image.Image:
     """As :func:`open_image`, from a path or an open file; ``name`` is for errors, ``most`` bounds its pixels."""
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise OSError(f"{name} is no regular file")  # a named pipe would be waited for
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=_FORMATS) as image:
             if image.size[0] * image.size[1] > (MAX_PIXELS if most is None else most):
                 raise OSError(f"claims {image.size[0]}x{image.size[1]} pixels")
             return ImageOps.exif_transpose(image).convert("RGB")  # as the camera was held
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise OSError(f"{name}: {error}") from error
+    except Exception as error:  # a broken file makes Pillow raise almost anything
+        raise OSError(f"{name}: {error or type(error).__name__}") from error
 
 
 def read_image(

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from autofr.spaces import SearchSpace
 
 if TYPE_CHECKING:
-    from autofr.search.journal import Record
+    from autofr.search.record import Record
 
 
 class Display:
@@ -44,7 +44,11 @@ class Display:
         self.console.print(line, markup=False, soft_wrap=True)
 
     def generation(self, record: Record, space: SearchSpace) -> None:
-        """One line on a committed generation: its winner's choices and scores, and where α stands."""
+        """One line on a committed generation: its winner's choices and scores, and where α stands; before it, one on
+        each member that diverged or failed."""
+        for member, trouble in enumerate(record.troubles):
+            if trouble is not None:
+                self.say(f"member {member + 1} ({', '.join(record.drawn[member].values())}) {trouble}")
         score, won = record.scores[record.winner], space.describe(record.assignments[record.winner])
         top = {n: max(range(len(p)), key=p.__getitem__) for n, p in record.alpha.items()}
         flat = all(max(p) - min(p) < 1e-9 for p in record.alpha.values())

@@ -14,23 +14,25 @@ from autofr.exceptions import AutofrError
 from autofr.progress import command_name
 from autofr.search.journal import Journal
 from autofr.search.result import SearchResult
-from autofr.spaces import available_spaces
+from autofr.spaces import available_spaces, is_space_file
 
 if TYPE_CHECKING:
     from autofr.detection.run import Found
     from autofr.sheet import Sheet
 
 
-def stored_arguments(run_dir: Path, command: str) -> dict[str, Any]:
+def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str, Any]:
     """The arguments of :func:`autofr.search` or :func:`autofr.train` that made a run, for resuming it.
 
     Args:
         run_dir: the run.
         command: ``search`` or ``train``: the one that resumes.
+        space: the space that the user named for it, if any.
 
     Raises:
-        AutofrError: no run directory; one that the other command made; or one whose space or loss was built in Python:
-            only Python can resume that.
+        AutofrError: no run directory; one that the other command made; one whose space or loss was built in Python
+            (only Python can resume that); or one whose space is a file that the user did not name: a run directory
+            may come from somebody else, and must not choose what is executed.
     """
     config = SearchResult(run_dir).config
     made_by = "train" if config["population"] == 1 else "search"
@@ -43,6 +45,11 @@ def stored_arguments(run_dir: Path, command: str) -> dict[str, Any]:
         )
     data = config["data"]
     what = {"loss": name}
+    if command == "search" and is_space_file(name) and space is None:
+        raise AutofrError(
+            f"the space of {run_dir} is the file {name}, which is Python and would be executed; if you trust it, name "
+            f"it: {command_name()} search --resume {run_dir} --space {name}"
+        )
     if command == "search":
         what = {"space": name, "policy": config["policy"], "population": config["population"]}
     return what | {

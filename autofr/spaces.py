@@ -114,6 +114,11 @@ def _from_file(path: Path) -> SearchSpace:
     return space
 
 
+def is_space_file(name: str) -> bool:
+    """Whether ``name`` is a path to a space file rather than the name of a space."""
+    return name.endswith(".py")
+
+
 def load_space(name: str) -> SearchSpace:
     """The space called ``name``: a path to a ``.py`` file, a file in ``./search_spaces/``, a shipped space, or an
     entry point of group ``autofr.search_spaces``, looked for in that order.
@@ -123,7 +128,7 @@ def load_space(name: str) -> SearchSpace:
     Raises:
         AutofrError: no such space (the nearest names are offered), or the file raises or defines no ``space``.
     """
-    if name.endswith(".py"):
+    if is_space_file(name):
         if not Path(name).is_file():
             raise AutofrError(f"no space file {name}; give a path to a .py file, or a name that 'autofr spaces' lists")
         return _from_file(Path(name))

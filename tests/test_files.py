@@ -1,9 +1,20 @@
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from autofr import AutofrError
-from autofr.files import Output, read_json, replacing_folder
+from autofr.files import (
+    Output,
+    append_durably,
+    parse_json,
+    read_json,
+    replacing_folder,
+    write_bytes,
+    write_durably,
+    write_tensors,
+)
 
 KIND = Output("note", ("*.txt",))
 
@@ -58,3 +69,47 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(AutofrError, match=r"a\.json is damaged"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_names_and_contents_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """The file before its name, and the folder that has the name."""
+    synced = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if whole:
+        write_bytes(tmp_path / "file", b"x")
+        assert synced == ["file.tmp", tmp_path.name]
+    else:
+        append_durably(tmp_path / "file", b"x")
+        assert synced == ["file", tmp_path.name]
+
+
+def test_tensors_that_cannot_be_written_are_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be written"):
+        write_tensors(tmp_path / "nowhere" / "file", {"a": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("text", [b"{", b"[NaN]", b"[-Infinity]", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)

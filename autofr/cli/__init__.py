@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,7 +13,7 @@ from autofr.cli import browsing, evaluation, masks, training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``autofr``. Returns the exit status: 0, 2 on bad input, 130 on Ctrl-C."""
+    """Run ``autofr``. Returns the exit status: 0, 2 on bad input, 128 and the signal's number when told to stop."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -22,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a directory that cannot be written, a full disk
         print(f"autofr: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("autofr: interrupted", file=sys.stderr)
-        return 130
+        return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     return 0
 
 

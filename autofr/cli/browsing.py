@@ -1,4 +1,4 @@
-"""``autofr spaces`` and ``autofr ui``."""
+"""``autofr spaces``, ``autofr ui`` and ``autofr sync-tracking``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def add_commands(commands: Any) -> None:
     """Add this file's commands."""
     _add_spaces(commands)
     _add_ui(commands)
+    _add_sync(commands)
 
 
 def _add_spaces(commands: Any) -> None:
@@ -44,6 +45,17 @@ def _add_ui(commands: Any) -> None:
     p.add_argument("--host", default="127.0.0.1", metavar="H", help="(default: 127.0.0.1, loopback)")
 
 
+def _add_sync(commands: Any) -> None:
+    p = command(
+        commands,
+        "sync-tracking",
+        "Fill in what MLflow missed of a search: it was down, slow, or not wanted.",
+        "MLflow then shows the same as if it had been there all along. With MLFLOW_TRACKING_URI set, it is that store.",
+    )
+    p.set_defaults(run=_sync_tracking)
+    p.add_argument("run_dir", metavar="RUN_DIR", help="the search, finished or not")
+
+
 def _spaces(arguments: argparse.Namespace) -> None:
     from autofr.report import print_spaces
 
@@ -54,3 +66,9 @@ def _ui(arguments: argparse.Namespace) -> None:
     from autofr.ui import open_ui
 
     open_ui(Path(arguments.runs), arguments.host, arguments.port)
+
+
+def _sync_tracking(arguments: argparse.Namespace) -> None:
+    from autofr.tracking.sync import sync_tracking
+
+    print(sync_tracking(Path(arguments.run_dir)))

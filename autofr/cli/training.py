@@ -165,6 +165,6 @@ def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     if arguments.resume:
         if arguments.run_dir:
             raise AutofrError("--resume RUN_DIR names the run directory; leave --run-dir out")
-        stored = stored_arguments(Path(arguments.resume), command)
+        stored = stored_arguments(Path(arguments.resume), command, given.get("space"))
         given = stored | given | {"run_dir": arguments.resume, "resume": True}
     return given | {"tracking": not arguments.no_tracking}

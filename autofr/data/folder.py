@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
+from autofr.data.reading import disk_reader, in_parallel
 from autofr.exceptions import AutofrError
 from autofr.images import SUFFIXES, read_image
 from autofr.masks import landmark_scheme, read_landmarks
@@ -90,8 +90,7 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
         if progress is not None:
             progress(1)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(check, range(len(paths))))
+    in_parallel(check, range(len(paths)), lambda index: str(paths[index]))
     good = [i for i in range(len(paths)) if i not in reasons]
     notes = _skipped(scan, reasons)
     names = [scan.names[i] for i in good]
@@ -112,7 +111,7 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
         landmarks = _align(by_name, names, sizes[good], image_size)
     kept = torch.tensor(good)
     tensor, chosen = torch.from_numpy(pixels), [paths[i] for i in good]
-    read = (lambda wanted: tensor[kept[wanted]]) if cached else _disk_reader(chosen, image_size)
+    read = (lambda wanted: tensor[kept[wanted]]) if cached else disk_reader(scan.folder, chosen, image_size)
     faces = Faces(
         source=str(scan.folder),
         read=read,
@@ -124,19 +123,6 @@ def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], Non
         scheme=scheme,
     )
     return replace(faces, notes=(*notes, *_never_masked(faces)))
-
-
-def _disk_reader(paths: Sequence[Path], image_size: int) -> Callable[[Tensor], Tensor]:
-    pool = ThreadPoolExecutor()
-
-    def read(wanted: Tensor) -> Tensor:
-        images = pool.map(lambda i: read_image(paths[i], image_size, image_size)[0], wanted.tolist())
-        try:
-            return torch.from_numpy(np.stack(list(images)))
-        except OSError as error:
-            raise AutofrError(f"an image that was readable at the start no longer is: {error}") from error
-
-    return read
 
 
 def _skipped(scan: FolderScan, reasons: dict[int, str]) -> list[str]:

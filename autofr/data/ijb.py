@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.data.missing import tolerated
+from autofr.data.reading import in_parallel
 from autofr.detection.align import SIZE, align_face, alignment
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
@@ -107,17 +107,20 @@ def _faces(
             raise AutofrError(f"{root}: the five points of {names[place]}: {error}") from error
         moved[place] = five @ forward[:, :2].T + forward[:, 2]
 
-    def one(place: int) -> npt.NDArray[np.uint8]:
-        face, _ = align_face(open_image(root / "loose_crop" / names[place]), points[place], "points5")
-        return np.asarray(face).transpose(2, 0, 1)
-
-    pool = ThreadPoolExecutor()
-
     def read(wanted: Tensor) -> Tensor:
+        numbers = wanted.tolist()
+        pixels = np.empty((len(numbers), 3, SIZE, SIZE), dtype=np.uint8)
+
+        def one(place: int) -> None:
+            number = numbers[place]
+            face, _ = align_face(open_image(root / "loose_crop" / names[number]), points[number], "points5")
+            pixels[place] = np.asarray(face).transpose(2, 0, 1)
+
         try:
-            return torch.from_numpy(np.stack(list(pool.map(one, wanted.tolist()))))
+            in_parallel(one, range(len(numbers)), lambda place: names[numbers[place]])
         except OSError as error:
             raise AutofrError(f"an image cannot be read: {error}") from error
+        return torch.from_numpy(pixels)
 
     return Faces(
         source=str(root),

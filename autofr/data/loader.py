@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +13,14 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
+from autofr.data.folder import MAX_BAD
+from autofr.data.reading import UnreadableImagesError, in_background
+from autofr.exceptions import AutofrError
 from autofr.masks import RandomFaceMask, flip_anchors
 from autofr.seeding import derive_seed, seeded
+
+WATCHDOG = 600.0
+"""Seconds after which a batch that has not come is given up; a source's own retries have ended by then."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,20 @@ class TrainingBatches:
         mask_prob: probability that a face is masked.
         seed: decides order, flips and masks.
         device: where batches go, and where masks are painted.
+        say: takes a line for the user; called from another thread.
     """
 
-    def __init__(self, faces: Faces, batch_size: int, mask_prob: float, seed: int, device: torch.device) -> None:
-        self.faces, self.seed, self.device = faces, seed, device
+    def __init__(
+        self,
+        faces: Faces,
+        batch_size: int,
+        mask_prob: float,
+        seed: int,
+        device: torch.device,
+        say: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        self.faces, self.seed, self.device, self.say = faces, seed, device, say
+        self._instead: dict[int, int] = {}  # images that could no longer be read, and what stands in for them
         self.batch_size = min(batch_size, len(faces))
         self.steps_per_epoch = len(faces) // self.batch_size
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
@@ -53,17 +71,48 @@ class TrainingBatches:
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """Batches ``first`` to ``last - 1``; the next one is read while the caller uses this one."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._read, first)
-            for step in range(first, last):
-                indices, pixels = coming.result()
-                if step + 1 < last:
-                    coming = pool.submit(self._read, step + 1)
-                yield self._prepare(step, indices, pixels)
+        coming = self._ahead(first)
+        for step in range(first, last):
+            try:
+                indices, pixels = coming.result(WATCHDOG)
+            except FutureTimeoutError:
+                if coming.done():  # the source's own
+                    raise
+                named = [self.faces.names[i] for i in self.indices(step)[:3].tolist()]
+                raise AutofrError(
+                    f"reading the batch of step {step} ({', '.join(named)}, ...) from {self.faces.source} has not "
+                    f"returned for {WATCHDOG:.0f} s"
+                ) from None
+            if step + 1 < last:
+                coming = self._ahead(step + 1)
+            yield self._prepare(step, indices, pixels)
 
-    def _read(self, step: int) -> tuple[Tensor, Tensor]:
+    def _ahead(self, step: int) -> Future[tuple[Tensor, Tensor]]:
         indices = self.indices(step)
-        return indices, self.faces.read(indices)
+        return in_background(lambda: self._read(indices))
+
+    def _read(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        while True:
+            indices = torch.tensor([self._instead.get(i, i) for i in indices.tolist()])
+            try:
+                return indices, self.faces.read(indices)
+            except UnreadableImagesError as error:
+                self._do_without(indices[error.places].tolist(), error)
+
+    def _do_without(self, lost: list[int], error: UnreadableImagesError) -> None:
+        """From now on, meet another image of the same identity in the place of each of ``lost``.
+
+        Raises:
+            UnreadableImagesError: too many have been lost by now.
+        """
+        gone = {*self._instead, *lost}
+        if len(gone) > MAX_BAD * len(self.faces):
+            raise error
+        for index in gone:
+            same = (self.faces.labels == self.faces.labels[index]).nonzero().squeeze(1).tolist()
+            others = (i % len(self.faces) for i in range(index, index + len(self.faces)))
+            self._instead[index] = next(i for i in (*same, *others) if i not in gone)
+        self.say(f"{error}: other images of the same identities stand in")
 
     @torch.no_grad()
     def _prepare(self, step: int, indices: Tensor, pixels: Tensor) -> Batch:

@@ -32,7 +32,7 @@ def plot_alpha(alpha: npt.NDArray[np.float64], options: Sequence[tuple[str, str]
         axes.set(xlabel="generation", ylabel=f"α of {dimension}", ylim=(0, None))
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], path: Path) -> None:
@@ -72,7 +72,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     axes.set(yticks=range(1, generations + 1, max(1, generations // 20)))
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
@@ -110,7 +110,7 @@ def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
             axes.legend(frameon=False, fontsize=8)
     for axes in panels.flat[len(rows) :]:
         axes.remove()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def plot_scores(report: dict[str, Any], path: Path) -> None:
@@ -144,4 +144,4 @@ def plot_scores(report: dict[str, Any], path: Path) -> None:
         if len(used):
             axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")

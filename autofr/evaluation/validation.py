@@ -73,8 +73,10 @@ class Validation:
             # A face that cannot be masked stays bare, and would pass for an easy masked one.
             self.maskable = (places > AWAY).to(device)
 
-    def score(self, backbone: nn.Module) -> Scores:
-        """FNMR over all pairs of the validation images."""
+    def score(self, backbone: nn.Module, trouble: str | None = None) -> Scores:
+        """FNMR over all pairs of the validation images; NaN if something troubles the member whose backbone it is."""
+        if trouble is not None:
+            return Scores(math.nan, None if self.masked is None else math.nan)
         gallery = embed(backbone, self.plain)
         sfr = all_pairs_fnmr(gallery, self.labels, [self.fmr])[self.fmr]
         if self.masked is None:

@@ -13,9 +13,10 @@ from autofr.data.synthetic import SYNTHETIC_SIZE
 from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.masks.parameters import VERSION as MASKS
+from autofr.progress import command_name
 from autofr.search.policies import VERSION as POLICIES
 from autofr.search.result import read_config
-from autofr.spaces import SearchSpace
+from autofr.spaces import SearchSpace, is_space_file
 from autofr.tracking import flatten
 from autofr.training.recipe import Recipe
 
@@ -83,8 +84,17 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
     """
     stored, now = flatten(read_config(run_dir)), flatten(config)
     # Data and space may have moved: the fingerprint and the options say whether they are the same.
-    skipped = {"version", "space.name", "data.source", "data.landmarks"}
+    skipped = {"version", "space.name", "data.source", "data.landmarks", "run.id", "run.started"}
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
         listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
         raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}")
+
+
+def resume_command(run_dir: Path, config: dict[str, Any]) -> str:
+    """How to go on with the run in ``run_dir``, as its user would write it."""
+    command, name = "train" if config["population"] == 1 else "search", config["space"]["name"]
+    if name is None:  # built in Python: nothing to name on a command line
+        return f"autofr.{command}(..., run_dir={str(run_dir)!r}, resume=True)"
+    by_path = f" --space {name}" if is_space_file(name) and command == "search" else ""
+    return f"{command_name()} {command} --resume {run_dir}{by_path}"

@@ -5,70 +5,33 @@ A run directory holds::
     config.json          what was asked for, resolved
     journal.jsonl        one line a committed generation
     checkpoints/         gen-0007.safetensors: the weight bank after generation 7
+    lock                 held by the process that works here
     model/               the best network, when the search is done
 
 A generation counts when its line is in the journal. Its checkpoint is written and made durable first; the line, with
 the checkpoint's hash, second; checkpoints that are no longer needed go last. So at any instant the last whole line
-names a checkpoint that exists.
+names a checkpoint that exists. Durable: the file's content and its name in the folder have both been synced to disk.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from autofr.exceptions import AutofrError
-from autofr.files import sha256, sync_folder, write_durably
-from autofr.search.population import Entry, State, WeightBank
-from autofr.spaces import Assignment
+from autofr.files import append_durably, sha256, write_bytes, write_durably
+from autofr.interrupts import held
+from autofr.search.bank_file import load_bank, save_bank
+from autofr.search.population import State, WeightBank
+from autofr.search.record import Record
 
+MAX_LINE, MAX_JOURNAL = 2**26, 2**32
+"""Bytes of a generation's line and of a journal; what is longer was not written by a search."""
 
-@dataclass(frozen=True)
-class Record:
-    """One committed generation. Lists are by member.
-
-    Attributes:
-        generation: from 0.
-        epoch: epochs trained by the end of it.
-        assignments: what each member drew, and ``drawn``, by name (empty in journals of older versions).
-        keys: structural key of each member's weights.
-        parents: member of the generation before whose weights each continued; ``None``: initial weights, or older.
-        losses: mean training loss; ``None``: diverged.
-        scores: ``sfr`` and ``mfr`` of each; ``before`` has those of the initial weights, in generation 0 only.
-        rewards: higher is better; ``None``: diverged.
-        winner: the member whose weights the others of its key continue.
-        alpha: probabilities after the generation, by dimension.
-        policy: the policy's state.
-        lr_scale: factor on the learning rate, 1 or (after a rollback) 0.5.
-        seconds: wall time.
-        checkpoint, sha256: file of the weight bank, and its hash.
-    """
-
-    generation: int
-    epoch: float
-    assignments: list[Assignment]
-    keys: list[str]
-    parents: list[int | None]
-    losses: list[float | None]
-    scores: list[dict[str, float | None]]
-    rewards: list[float | None]
-    winner: int
-    alpha: dict[str, list[float]]
-    policy: dict[str, Any]
-    lr_scale: float
-    seconds: float
-    before: dict[str, float | None] | None = None
-    drawn: list[dict[str, str]] = field(default_factory=list)
-    checkpoint: str = ""
-    sha256: str = ""
+_OURS = re.compile(r"gen-\d+\.safetensors(\.tmp)?|\.tmp\w+")
+"""Names of checkpoints, and of what a killed process left of one: ours, and safetensors' own."""
 
 
 class Journal:
@@ -78,11 +41,10 @@ class Journal:
         run_dir: an existing directory.
 
     Attributes:
-        records: committed generations, oldest first.
+        records: committed generations, oldest first: those before the first line that cannot be read.
         notes: what was found broken and left out.
-
-    Raises:
-        AutofrError: a line in the middle cannot be read.
+        damage: what is wrong with a line that was whole once; ``None``: nothing. :meth:`recover` goes back to the
+            generations before it.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -90,19 +52,39 @@ class Journal:
         self.path = run_dir / "journal.jsonl"
         self.checkpoints = run_dir / "checkpoints"
         self.notes: list[str] = []
+        self.damage: str | None = None
         self.records: list[Record] = self._read() if self.path.exists() else []
 
     def _read(self) -> list[Record]:
-        lines = self.path.read_bytes().split(b"\n")
-        if lines.pop():
-            self.notes.append("the journal's last line was cut short by a crash: left out")
-        records = []
-        for number, line in enumerate(lines):
-            try:
-                records.append(Record(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise AutofrError(f"{self.path}, line {number + 1} is no record ({error}); restore the file") from error
+        if self.path.stat().st_size > MAX_JOURNAL:
+            raise AutofrError(f"{self.path} is no journal: it has over {MAX_JOURNAL} bytes")
+        records: list[Record] = []
+        with open(self.path, "rb") as file:
+            while line := file.readline(MAX_LINE):
+                if not line.endswith(b"\n") and len(line) < MAX_LINE:
+                    self.notes.append("the journal's last line was cut short by a crash: left out")
+                    break
+                try:
+                    record = Record.from_line(line)
+                    if record.generation != len(records):
+                        raise ValueError(f"it is of generation {record.generation}")
+                except (ValueError, TypeError) as error:
+                    self.damage = f"{self.path}, line {len(records) + 1} is no record ({error})"
+                    break
+                records.append(record)
         return records
+
+    def sound(self) -> Journal:
+        """This journal, if no line is damaged.
+
+        Raises:
+            AutofrError: one is.
+        """
+        if self.damage is not None:
+            raise AutofrError(
+                f"{self.damage}; restore the file, or go on from the generations before it with --resume {self.run_dir}"
+            )
+        return self
 
     @property
     def next_generation(self) -> int:
@@ -113,101 +95,88 @@ class Journal:
         return max(self.records, key=_by_reward)
 
     def best_bank(self) -> tuple[Record, WeightBank]:
-        """The best generation whose checkpoint is whole, and its weights.
+        """The best generation whose checkpoint is whole, and its weights. ``notes`` names a better one that is not.
 
         Raises:
             AutofrError: no generation is committed, or no checkpoint of one is whole.
         """
         for record in sorted(self.records, key=_by_reward, reverse=True):
-            if self._whole(record):
+            if self.whole(record):
+                if record != self.best():
+                    best = self.best().checkpoint
+                    self.notes.append(f"checkpoint {best} of the best generation is damaged: {record.checkpoint} taken")
                 return record, load_bank(self.checkpoints / record.checkpoint)
         raise AutofrError(f"run {self.run_dir} has no whole checkpoint; go on with --resume {self.run_dir}")
 
     def commit(self, record: Record, bank: WeightBank) -> Record:
-        """Make a generation count: checkpoint, then record, then clean-up, each durable before the next."""
-        self.checkpoints.mkdir(exist_ok=True)
-        name = f"gen-{record.generation:04d}.safetensors"
-        write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank))
-        values = asdict(record) | {"checkpoint": name, "sha256": sha256(self.checkpoints / name)}
-        record = Record(**values)
-        with open(self.path, "ab") as file:
-            file.write(json.dumps(asdict(record), allow_nan=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(self.run_dir)
-        self.records.append(record)
-        self._clean_up()
-        return record
+        """Make a generation count: checkpoint, then record, then clean-up, each durable before the next. A signal to
+        stop takes effect afterwards.
+
+        Raises:
+            OSError: it cannot be written (a full disk). The generation does not count then.
+        """
+        with held():
+            self.checkpoints.mkdir(exist_ok=True)
+            name = f"gen-{record.generation:04d}.safetensors"
+            write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank))
+            record = replace(record, checkpoint=name, sha256=sha256(self.checkpoints / name))
+            append_durably(self.path, record.to_line())
+            self.records.append(record)
+            self._clean_up()
+            return record
 
     def _clean_up(self) -> None:
-        kept = {r.checkpoint for r in self.records[-2:]} | {self.best().checkpoint}
-        if len(self.records) > 1:  # should the newest be damaged, the best of the others is the best
-            kept.add(max(self.records[:-1], key=_by_reward).checkpoint)
+        kept = {r.checkpoint for r in kept_records(self.records)}
         for file in self.checkpoints.iterdir():
-            if file.name not in kept:
+            if _OURS.fullmatch(file.name) and file.name not in kept:
                 file.unlink()
 
     def recover(self) -> WeightBank:
         """The bank of the last generation whose checkpoint is whole. Later records are dropped, and named in
-        ``notes``: their generations are run again.
+        ``notes``: their generations are run again. Dropped lines stay in ``journal.jsonl.damaged``.
 
         Raises:
             AutofrError: no checkpoint is whole.
         """
         records = list(self.records)
-        while records and not self._whole(records[-1]):
+        if self.damage is not None:
+            self.notes.append(f"{self.damage}: the generations from there on are dropped")
+        while records and not self.whole(records[-1]):
             self.notes.append(f"checkpoint {records[-1].checkpoint} is missing or damaged: generation dropped")
             records.pop()
-        if self.records and not records:
-            raise AutofrError(f"no checkpoint in {self.checkpoints} is whole; start again in another --run-dir")
-        self.records = records
-        if self.path.exists():
-            lines = "".join(json.dumps(asdict(r), allow_nan=False) + "\n" for r in records)
-            if lines.encode() != self.path.read_bytes():
-                write_durably(self.path, lambda temporary: _write(temporary, lines))
-        return load_bank(self.checkpoints / records[-1].checkpoint) if records else WeightBank()
+        if not records and (self.records or self.damage is not None):
+            told = "" if self.damage is None else f"{self.damage}, and "
+            raise AutofrError(f"{told}no checkpoint in {self.checkpoints} is whole; start again in another --run-dir")
+        lines = b"".join(record.to_line() for record in records)
+        if self.path.exists() and self.path.read_bytes() != lines:
+            if self.damage is not None or len(records) < len(self.records):
+                write_bytes(self.path.with_name("journal.jsonl.damaged"), self.path.read_bytes())
+            write_bytes(self.path, lines)
+        self.records, self.damage = records, None
+        if not records:
+            return WeightBank()
+        self._clean_up()
+        return load_bank(self.checkpoints / records[-1].checkpoint)
 
     def winner_state(self, record: Record) -> State | None:
         """The winner's state of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
-        if not self._whole(record):
+        if not self.whole(record):
             return None
         return load_bank(self.checkpoints / record.checkpoint).entries[record.keys[record.winner]].state
 
-    def _whole(self, record: Record) -> bool:
+    def whole(self, record: Record) -> bool:
+        """Whether the checkpoint of ``record`` is there, and what was written."""
         file = self.checkpoints / record.checkpoint
         return file.is_file() and sha256(file) == record.sha256
 
 
+def kept_records(records: Sequence[Record]) -> list[Record]:
+    """The generations whose weights are kept: the last two, and the best before the newest. Should the newest be
+    damaged, the best of the others is the best."""
+    kept = list(records[-2:])
+    best = max(records[:-1], key=_by_reward, default=None)
+    return kept if best is None or best in kept else [best, *kept]
+
+
 def _by_reward(record: Record) -> tuple[float, int]:
-    reward = record.rewards[record.winner]
-    return (-math.inf if reward is None else reward), -record.generation
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def save_bank(path: Path, bank: WeightBank) -> None:
-    """Write a bank as one safetensors file: tensors named ``KEY|NAME``, origins in the header."""
-    tensors = {f"{key}|{name}": t.cpu() for key, entry in bank.entries.items() for name, t in entry.state.items()}
-    origins = {key: [entry.generation, entry.member] for key, entry in bank.entries.items()}
-    save_file(tensors, path, metadata={"origins": json.dumps(origins)})
-
-
-def load_bank(path: Path) -> WeightBank:
-    """Read a bank that :func:`save_bank` wrote.
-
-    Raises:
-        AutofrError: it is no such file.
-    """
-    bank = WeightBank()
-    try:
-        with safe_open(path, framework="pt") as file:
-            for key, (generation, member) in json.loads(file.metadata()["origins"]).items():
-                bank.entries[key] = Entry({}, generation, member)
-            for full_name in list(file.keys()):
-                key, name = full_name.split("|", 1)
-                bank.entries[key].state[name] = torch.as_tensor(file.get_tensor(full_name))
-    except Exception as error:
-        raise AutofrError(f"{path} is no checkpoint of a search: {error}") from error
-    return bank
+    return record.reward, -record.generation

@@ -10,12 +10,15 @@ from autofr.data.loader import TrainingBatches
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.progress import Display
-from autofr.search.journal import Journal, Record
+from autofr.search.journal import Journal
 from autofr.search.policies import Policy
 from autofr.search.population import Population, WeightBank
+from autofr.search.record import Record
 from autofr.tracking import Tracker
 from autofr.training.recipe import Timetable
 from autofr.training.segment import train_segment
+
+NOT_FINITE = "diverged: its embeddings are not finite"
 
 
 @dataclass
@@ -34,25 +37,36 @@ class Run:
     seed: int
 
 
+class EveryMemberDivergedError(Exception):
+    """A generation without a single usable member. It never happened: nothing has changed."""
+
+
 def search_loop(run: Run) -> None:
     """Run every generation that the journal does not have yet."""
     lr_scale = run.journal.records[-1].lr_scale if run.journal.records else 1.0
     with run.display.bar("searching", run.timetable.total) as advance:
         advance(run.timetable.steps_of(run.journal.next_generation)[0])
         while run.journal.next_generation < run.timetable.generations:
-            record = run_generation(run, run.journal.next_generation, lr_scale, advance)
-            if record is None:  # every member diverged: the generation never happened; once, try it more gently
+            try:
+                record = run_generation(run, run.journal.next_generation, lr_scale, advance)
+            except EveryMemberDivergedError as error:
                 if lr_scale < 1:
-                    raise AutofrError("every member diverged, also at half the learning rate; lower --lr")
+                    raise AutofrError(
+                        f"{error}, also at half the learning rate; start anew with a lower --lr"
+                    ) from None
                 lr_scale = 0.5
-                run.display.say("every member diverged: the generation is rolled back, the learning rate halved")
+                run.display.say(f"{error}: the generation is rolled back, the learning rate halved")
             else:
-                run.tracker.sync(run.journal, run.bank)
+                run.tracker.committed()
                 run.display.generation(record, run.population.space)
 
 
-def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.Advance) -> Record | None:
-    """One generation, from ask to commit; ``None``, and nothing changed, if every member diverged."""
+def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.Advance) -> Record:
+    """One generation, from ask to commit.
+
+    Raises:
+        EveryMemberDivergedError: every one did.
+    """
     started = time.monotonic()
     policy_before = run.policy.state()
 
@@ -63,14 +77,15 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
 
     train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance)
 
-    losses = [member.mean_loss for member in members]
-    scores = [run.validation.score(member.backbone) for member in members]
-    rewards = [s.reward if math.isfinite(loss) else math.nan for s, loss in zip(scores, losses, strict=True)]
-    if all(math.isnan(reward) for reward in rewards):
+    troubles = run.population.troubles()
+    scores = [run.validation.score(m.backbone, trouble) for m, trouble in zip(members, troubles, strict=True)]
+    rewards = [score.reward for score in scores]
+    troubles = [t or (NOT_FINITE if math.isnan(r) else None) for t, r in zip(troubles, rewards, strict=True)]
+    if None not in troubles:
         run.policy.load(policy_before)
         first, last = run.timetable.steps_of(generation)
         advance(first - last)
-        return None
+        raise EveryMemberDivergedError(f"every member diverged (the first {troubles[0]})")
 
     run.policy.tell(assignments, rewards)
     winner = run.bank.update(members, rewards, generation)
@@ -81,14 +96,16 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
         drawn=[run.population.space.describe(assignment) for assignment in assignments],
         keys=[member.key for member in members],
         parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
-        losses=[loss if math.isfinite(loss) else None for loss in losses],
+        losses=[member.mean_loss if math.isfinite(member.mean_loss) else None for member in members],
         scores=[score.to_json() for score in scores],
         rewards=[None if math.isnan(reward) else reward for reward in rewards],
+        troubles=troubles,
         winner=winner,
         alpha={name: p.tolist() for name, p in run.policy.alpha().items()},
         policy=run.policy.state(),
         lr_scale=lr_scale,
         seconds=time.monotonic() - started,
+        finished=time.time(),
         before=before,
     )
     return run.journal.commit(record, run.bank)

@@ -22,6 +22,9 @@ from autofr.training.recipe import Recipe
 
 State: TypeAlias = dict[str, Tensor]
 
+EXPLODED = 10.0
+"""A generation's mean loss that is this many times the loss of its first batch (or 1, if that is less) has exploded."""
+
 
 class Member:
     """One backbone with its class centres, optimizer and losses.
@@ -32,7 +35,8 @@ class Member:
     Attributes:
         index: place in the population, from 0.
         key: structural key of its weights: the backbone's name.
-        mean_loss: mean training loss since :meth:`begin`; NaN or infinite if it diverged.
+        failure: what its loss or network raised since :meth:`begin`; from then on it sits the generation out.
+        mean_loss: mean training loss since :meth:`begin`.
     """
 
     def __init__(self, index: int, key: str, space: SearchSpace, recipe: Recipe, classes: int, device: torch.device):
@@ -55,16 +59,25 @@ class Member:
             self.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
         self.loss = self._pool[0]
-        self._sum, self._steps = torch.zeros((), device=device), 0
+        self.failure: Exception | None = None
+        self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
 
     def begin(self, loss: Value) -> None:
         """Start a generation with what ``loss`` means in the space."""
         self.loss = self._choice.pick(self._pool, loss)
+        self.failure = None
         self._sum = torch.zeros((), device=self.centres[0].device)
-        self._steps = 0
+        self._first, self._steps = self._sum, 0
 
     def step(self, batch: Batch, lr: float, ramp: float) -> None:
-        """One SGD step on a batch."""
+        """One SGD step on a batch. What its loss or network raises is its own affair, kept in ``failure``."""
+        if self.failure is None:
+            try:
+                self._step(batch, lr, ramp)
+            except Exception as error:  # of any code: the loss may be the user's
+                self.failure = error
+
+    def _step(self, batch: Batch, lr: float, ramp: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.loss.ramp = ramp
@@ -77,15 +90,35 @@ class Member:
         loss.backward()
         nn.utils.clip_grad_norm_([p for p in self.parameters.values() if p.grad is not None], self.clip)
         self.optimizer.step()
-        self._sum += loss.detach()
+        if not self._steps:
+            self._first = loss.detach()
+        self._sum = self._sum + loss.detach()
         self._steps += 1
 
     @property
     def mean_loss(self) -> float:
         return float(self._sum) / max(1, self._steps)
 
+    def trouble(self) -> str | None:
+        """What disqualifies it in this generation: it failed, or diverged; ``None``: nothing. Its weights are then
+        never anybody's."""
+        first, mean = float(self._first), self.mean_loss
+        if self.failure is not None:
+            told = str(self.failure).splitlines() or [""]
+            return f"failed: {type(self.failure).__name__}: {told[0]}"
+        if not math.isfinite(mean):
+            return f"diverged: its loss is {mean}"
+        if mean > EXPLODED * max(1.0, abs(first)):
+            return f"diverged: its loss went from {first:.3g} to {mean:.3g} in the mean"
+        # Not only what embeds: momentum or a class centre that is infinite would reach the weights a step later.
+        broken = next((n for n, t in self._tensors().items() if t.is_floating_point() and not t.isfinite().all()), None)
+        return None if broken is None else f"diverged: {broken} is not finite"
+
     def state(self) -> State:
         """All that training changed, copied: weights, BatchNorm buffers, centres, momentum, loss state."""
+        return {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
+
+    def _tensors(self) -> State:
         state = {n: p.detach() for n, p in self.parameters.items() if n.startswith("centres")}
         state |= {f"backbone.{n}": t for n, t in self.backbone.state_dict().items()}
         state |= {f"losses.{n}": t for n, t in self.losses.state_dict().items()}
@@ -93,7 +126,7 @@ class Member:
             momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
                 state[f"momentum.{name}"] = momentum
-        return {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+        return {name: tensor.detach() for name, tensor in state.items()}
 
     @torch.no_grad()
     def load(self, state: State) -> None:
@@ -190,6 +223,17 @@ class Population:
             member.begin(assignment["loss"])
             self.members.append(member)
         return self.members
+
+    def troubles(self) -> list[str | None]:
+        """What disqualifies each member of this generation (:meth:`Member.trouble`).
+
+        Raises:
+            Exception: all of them failed; what the first one's loss or network raised.
+        """
+        failures = [member.failure for member in self.members]
+        if failures[0] is not None and None not in failures:
+            raise failures[0]
+        return [member.trouble() for member in self.members]
 
     def _new(self, index: int, key: str) -> Member:
         with seeded(self.seed, f"initial weights of {key}"):

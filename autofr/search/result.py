@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from autofr.exceptions import AutofrError
 from autofr.files import read_json
-from autofr.search.journal import Journal, Record
+from autofr.search.journal import Journal
+from autofr.search.record import Record
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class SearchResult:
     @cached_property
     def records(self) -> list[Record]:
         """The committed generations, oldest first."""
-        return Journal(self.run_dir).records
+        return Journal(self.run_dir).sound().records
 
     @property
     def options(self) -> list[tuple[str, str]]:
@@ -86,6 +87,7 @@ class SearchResult:
                 "reward": r.rewards[m],
                 **r.scores[m],
                 "loss_value": r.losses[m],
+                "trouble": r.troubles[m] if r.troubles else None,
                 "winner": m == r.winner,
             }
             for r in self.records

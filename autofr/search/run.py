@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import time
+import uuid
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from autofr.backbones import create_backbone
-from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
-from autofr.data.folder import FolderScan
-from autofr.data.loader import TrainingBatches
-from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
-from autofr.device import pick_device
-from autofr.dimensions import Choice, Range
+from autofr.data import Faces
+from autofr.dimensions import Choice
 from autofr.embedder import best_embedder
-from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
-from autofr.files import write_json
+from autofr.files import write_durably, write_json
+from autofr.interrupts import stoppable
+from autofr.lock import locked
 from autofr.losses import MarginLoss, create_loss
-from autofr.progress import Display, command_name
-from autofr.search.config import refuse_other_settings, resolved_config, resolved_recipe
+from autofr.progress import Display
+from autofr.search.config import refuse_other_settings, resume_command
 from autofr.search.journal import Journal
-from autofr.search.loop import Run, search_loop
-from autofr.search.policies import create_policy
-from autofr.search.population import Population
+from autofr.search.loop import EveryMemberDivergedError, Run, search_loop
+from autofr.search.prepare import check_run_dir, prepare
 from autofr.search.result import SearchResult
-from autofr.seeding import seeded
 from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
-from autofr.training.recipe import Timetable
 
 
 def search(
@@ -121,110 +112,47 @@ def _run(
     space: SearchSpace, call: dict[str, Any], run_dir: Path, resume: bool, tracking: bool, display: Display
 ) -> SearchResult:
     """Everything that can be wrong is found before the run directory is made."""
-    if run_dir.exists() and not resume:
-        raise AutofrError(f"run directory {run_dir} exists; go on with --resume {run_dir}, or name a new one")
-    if resume and not (run_dir / "config.json").is_file():
-        raise AutofrError(f"nothing to resume: {run_dir} has no config.json")
-    for option in space.dimensions["loss"].options:
-        if not isinstance(option, MarginLoss):
-            raise AutofrError(f"loss option '{option}' is a {type(option).__name__}, not a MarginLoss of autofr.losses")
-        _try_out(option)
-    if isinstance(space.dimensions["loss"], Range):
-        _try_range(space.dimensions["loss"])
-    if call["seed"] < 0:
-        raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
-    create_policy(call["policy"], space, call["seed"])
-    device = pick_device(call["device"])
-    source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
-    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
-    recipe = resolved_recipe(call, count)
-    for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
-        create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
-    if source is not None and source.landmarks is None and recipe.mask_prob > 0:
-        raise AutofrError(
-            f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
-            "or --mask-prob 0"
-        )
-    faces = _load(source, recipe.image_size, call["seed"], display)
-    training, validation = split_by_identity(faces, call["validation_identities"], call["seed"])
-    config = resolved_config(space, call, recipe, device, faces, len(validation.identities))
-    scoring = Validation(validation, recipe.fmr, call["seed"], device)
-    if resume:
-        refuse_other_settings(run_dir, config)
-    for note in faces.notes:
-        display.say(note)
-    display.say(
-        f"{len(training)} images of {len(training.identities)} identities to train on, {len(validation)} of "
-        f"{len(validation.identities)} to score on; {recipe.backbone} at {recipe.image_size} pixels, {device}"
-    )
-
-    batches = TrainingBatches(training, recipe.batch_size, recipe.mask_prob, call["seed"], device)
-    timetable = Timetable(recipe, batches.steps_per_epoch)
-    run = Run(
-        policy=create_policy(call["policy"], space, call["seed"], timetable.ramped_generations),
-        population=Population(space, recipe, call["population"], len(training.identities), call["seed"], device),
-        batches=batches,
-        validation=scoring,
-        **_opened(run_dir, config, resume, display),
-        timetable=timetable,
-        tracker=Tracker(run_dir, config, display.say, tracking),
-        display=display,
-        seed=call["seed"],
-    )
-    if call["population"] == 1:
-        display.say(f"loss {run.population.space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
-    if run.journal.records:
-        run.policy.load(run.journal.records[-1].policy)
-        finished = run.journal.next_generation >= timetable.generations
-        where = "has all its generations" if finished else f"goes on at generation {run.journal.next_generation + 1}"
-        display.say(f"resuming: {run_dir} {where}")
-    try:
-        search_loop(run)
-        return _write_down(run, run_dir, training)
-    except BaseException as error:
-        run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        if isinstance(error, KeyboardInterrupt):
-            command = "train" if call["population"] == 1 else "search"
-            display.say(f"interrupted; go on with: {command_name()} {command} --resume {run_dir}")
-        raise
+    check_run_dir(run_dir, resume)
+    with stoppable(), ExitStack() as until_done:
+        if resume:
+            until_done.enter_context(_alone(run_dir))
+        prepared = prepare(space, call, display)
+        config = prepared.config
+        if resume:
+            refuse_other_settings(run_dir, config)
+        else:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            until_done.enter_context(_alone(run_dir))
+            check_run_dir(run_dir, resume)  # again: reading the faces may have taken a while
+            write_json(run_dir / "config.json", config | {"run": {"id": uuid.uuid4().hex, "started": time.time()}})
+        journal = Journal(run_dir)
+        bank = journal.recover()
+        for note in journal.notes:
+            display.say(note)
+        run = prepared.run(journal, bank, Tracker(run_dir, display.say, tracking), display)
+        if journal.records:
+            finished = journal.next_generation >= run.timetable.generations
+            where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
+            display.say(f"resuming: {run_dir} {where}")
+        try:
+            search_loop(run)
+            return _write_down(run, run_dir, prepared.training)
+        except BaseException as error:
+            run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            if not isinstance(error.__cause__, EveryMemberDivergedError):  # it would diverge again
+                display.say(_where_it_stands(run, run_dir, config))
+            raise
 
 
-def _try_out(option: MarginLoss) -> torch.Tensor:
-    """A loss of the user's own that cannot be called is found before anything is trained. Returns its value."""
-    loss = copy.deepcopy(option)
-    loss.s = 16.0 if loss.s is None else loss.s
-    cosines = torch.linspace(-0.5, 0.5, 4 * loss.sub_centres).view(2, -1)
-    try:
-        with seeded(0, "try out"):
-            value = loss(cosines, torch.tensor([0, 1]), torch.tensor([10.0, 20.0]))
-    except Exception as error:
-        raise AutofrError(f"loss option '{option}' fails on a batch: {type(error).__name__}: {error}") from error
-    if not (isinstance(value, torch.Tensor) and value.ndim == 0):
-        raise AutofrError(f"loss option '{option}' gives no scalar for (cosines, labels, norms)")
-    return value
+def _alone(run_dir: Path) -> AbstractContextManager[None]:
+    told = f"another process is at work in {run_dir} (it holds {run_dir / 'lock'}); wait until it ends, or stop it"
+    return locked(run_dir / "lock", told)
 
 
-def _try_range(dimension: Range) -> None:
-    """Setting the parameter must do what making the loss anew does; one that computes from it when made does not."""
-    made, kept = dimension.option(dimension.high), copy.deepcopy(dimension.options[0])
-    dimension.pick([kept], dimension.high)
-    if not torch.equal(_try_out(made), _try_out(kept)):
-        raise AutofrError(
-            f"{type(made).__name__} does not heed a change of its attribute '{dimension.parameter}': "
-            "let it compute from it when it is called, not when it is made"
-        )
-
-
-def _opened(run_dir: Path, config: dict[str, Any], resume: bool, display: Display) -> dict[str, Any]:
-    if not resume:
-        json.dumps(config, allow_nan=False)  # before there is a directory
-        run_dir.mkdir(parents=True)
-        write_json(run_dir / "config.json", config)
-    journal = Journal(run_dir)
-    bank = journal.recover()
-    for note in journal.notes:
-        display.say(note)
-    return {"journal": journal, "bank": bank}
+def _where_it_stands(run: Run, run_dir: Path, config: dict[str, Any]) -> str:
+    done, total = run.journal.next_generation, run.timetable.generations
+    rolled_back = ", the one under way is rolled back" if done < total else ""
+    return f"{done} of {total} generations are committed{rolled_back}; go on with: {resume_command(run_dir, config)}"
 
 
 def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
@@ -232,36 +160,13 @@ def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
     from autofr.sheet import mask_sheet
 
     result = SearchResult(run_dir)
-    winner = best_embedder(run_dir)
-    winner.save(result.checkpoint)
+    best_embedder(run_dir, run.display.say).save(result.checkpoint)
     run.display.say("writing pictures and the best network")
-    pictures = [run_dir / "alpha.png", run_dir / "lineage.png", run_dir / "report.json"]
-    plot_alpha(result.alpha, result.options, pictures[0])
-    plot_lineage(result.lineage, list(run.population.space), pictures[1])
-    write_json(run_dir / "report.json", result.report())
+    write_durably(run_dir / "alpha.png", lambda path: plot_alpha(result.alpha, result.options, path))
+    dimensions = list(run.population.space)
+    write_durably(run_dir / "lineage.png", lambda path: plot_lineage(result.lineage, dimensions, path))
     if training.landmarks is not None:
-        pictures.append(run_dir / "masks.png")
-        mask_sheet(training, pictures[-1], run.seed)
-    run.tracker.sync(run.journal, run.bank)
-    run.tracker.finish(result, winner, pictures)
+        mask_sheet(training, run_dir / "masks.png", run.seed)
+    write_json(run_dir / "report.json", result.report())  # last: with it the run is complete
+    run.tracker.finish()
     return result
-
-
-def _scan(
-    data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None
-) -> FolderScan | Faces | None:
-    if isinstance(data, (str, Path)):
-        return scan_folder(data, landmarks, scheme)
-    if landmarks is not None or scheme is not None:
-        raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
-    return data
-
-
-def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
-    if isinstance(source, Faces):
-        return source
-    if source is None:
-        with display.bar("drawing faces", SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES) as advance:
-            return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
-    with display.bar("reading faces", len(source)) as advance:
-        return load_folder(source, image_size, advance)

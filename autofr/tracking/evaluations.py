@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.tracking.store import client_of, experiment_of, flatten, metric_name, tracking_uri
+from autofr.files import read_json
+from autofr.tracking.store import (
+    MEMBER_TAG,
+    client_of,
+    experiment_of,
+    flatten,
+    metric_name,
+    runs_of,
+    tracking_uri,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,14 +110,9 @@ def _log(
 
 def _run(client: MlflowClient, uri: str, runs: Path, run_dir: Path | None, name: str) -> str:
     """A new run, below that of the search if this store has it."""
-    from mlflow.exceptions import MlflowException
-
     experiment, tags = experiment_of(client, uri, runs), {}
-    if run_dir is not None and (run_dir / "mlflow.json").is_file():
-        parent = json.loads((run_dir / "mlflow.json").read_text(encoding="utf-8"))["parent"]
-        try:
-            experiment = client.get_run(parent).info.experiment_id
-            tags = {"mlflow.parentRunId": parent}
-        except MlflowException:  # tracked in another store, or deleted there
-            pass
+    if run_dir is not None:
+        searched = runs_of(client, experiment, read_json(run_dir / "config.json"))
+        parents = [run.info.run_id for run in searched if MEMBER_TAG not in run.data.tags]
+        tags = {"mlflow.parentRunId": parents[0]} if parents else {}
     return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXPERIMENT = "autofr"
+SEARCH_TAG, MEMBER_TAG = "autofr.search", "autofr.member"
+"""Of every MLflow run of a search: which search it is of, and (not of the parent) which member."""
 
 
 def tracking_uri(runs: Path) -> str:
@@ -44,6 +49,21 @@ def experiment_of(client: MlflowClient, uri: str, runs: Path) -> str:
     local = (runs / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite") else None
     kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of models, not of agents
     return str(client.create_experiment(EXPERIMENT, local, kind))
+
+
+def search_id(config: dict[str, Any]) -> str:
+    """What a search is called in the tags of its MLflow runs, from its configuration."""
+    found = str(config["run"].get("id")) if isinstance(config.get("run"), dict) else ""
+    if re.fullmatch("[0-9a-f]{32}", found):
+        return found
+    # A run of an older version has none: its content tells it apart.
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def runs_of(client: MlflowClient, experiment: str, config: dict[str, Any]) -> list[Run]:
+    """The MLflow runs of a search: the parent, and those of its members, which have a ``MEMBER_TAG``."""
+    wanted = f"tags.`{SEARCH_TAG}` = '{search_id(config)}'"
+    return list(client.search_runs([experiment], wanted, max_results=1000))
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,8 +8,10 @@ import pytest
 import torch
 
 from autofr import AutofrError
-from autofr.search.journal import Journal, Record, load_bank, save_bank
+from autofr.search.bank_file import load_bank, save_bank
+from autofr.search.journal import Journal
 from autofr.search.population import Entry, WeightBank
+from autofr.search.record import Record
 
 
 def record(generation: int, reward: float | None = -0.5) -> Record:
@@ -89,12 +93,92 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path: Path) -> None:
     assert Journal(tmp_path).next_generation == 3
 
 
-def test_a_line_that_is_no_record_is_refused(tmp_path: Path) -> None:
+def damaged(tmp_path: Path, line: int) -> Journal:
+    """A journal of four generations, one bit of one line flipped: a digit of its reward became another."""
+    filled(tmp_path, [-0.5, -0.4, -0.3, -0.6])
+    lines = (tmp_path / "journal.jsonl").read_bytes().split(b"\n")
+    flipped = lines[line].replace(b'"rewards": [-0.', b'"rewards": [-1.')
+    assert flipped != lines[line]
+    lines[line] = flipped
+    (tmp_path / "journal.jsonl").write_bytes(b"\n".join(lines))
+    return Journal(tmp_path)
+
+
+def test_a_flipped_bit_in_the_last_line_goes_back_one_generation(tmp_path: Path) -> None:
+    journal = damaged(tmp_path, 3)
+    with pytest.raises(
+        AutofrError, match=r"line 4 is no record \(its checksum does not fit\); restore the file, or go"
+    ):
+        journal.sound()
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    assert torch.equal(journal.recover().entries["a"].state["backbone.w"], torch.full((2, 3), 2.0))
+    assert journal.next_generation == Journal(tmp_path).sound().next_generation == 3
+    assert "generations from there on are dropped" in journal.notes[0]
+    assert (tmp_path / "journal.jsonl.damaged").read_bytes() == before
+    journal.commit(record(3), bank(3))
+    assert Journal(tmp_path).sound().next_generation == 4
+
+
+def test_a_damaged_line_whose_checkpoints_are_gone_loses_nothing_more(tmp_path: Path) -> None:
+    journal = damaged(tmp_path, 1)  # generation 0 is before it, and its checkpoint was cleaned up
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    with pytest.raises(AutofrError, match=r"line 2 is no record .*no checkpoint .* is whole"):
+        journal.recover()
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+
+
+def test_lines_without_a_checksum_are_read(tmp_path: Path) -> None:
+    """Those of older versions."""
     filled(tmp_path, [-0.5, -0.4])
-    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
-    (tmp_path / "journal.jsonl").write_text("\n".join(["{}", lines[1]]) + "\n")
-    with pytest.raises(AutofrError, match="line 1 is no record"):
-        Journal(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    older = [{k: v for k, v in line.items() if k not in ("crc32", "troubles", "finished")} for line in lines]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in older))
+    assert Journal(tmp_path).sound().next_generation == 2
+
+
+def test_lines_out_of_order_are_no_journal(tmp_path: Path) -> None:
+    filled(tmp_path, [-0.5, -0.4])
+    lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(lines[1] + lines[0])
+    assert "line 1 is no record (it is of generation 1)" in str(Journal(tmp_path).damage)
+
+
+def test_a_best_generation_that_is_damaged_is_named(tmp_path: Path) -> None:
+    journal = filled(tmp_path, [-0.5, -0.2, -0.4, -0.3])
+    (tmp_path / "checkpoints" / "gen-0001.safetensors").write_bytes(b"")
+    found, _ = journal.best_bank()
+    assert found.generation == 3
+    assert journal.notes == [
+        "checkpoint gen-0001.safetensors of the best generation is damaged: gen-0003.safetensors taken"
+    ]
+
+
+@pytest.mark.parametrize("generations", [1, 3, 40])
+def test_disk_use_does_not_grow(tmp_path: Path, generations: int) -> None:
+    """Two generations and the best, whatever the length; what strangers put there is left alone."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
+    journal = filled(tmp_path, [-1 / (1 + g % 7) for g in range(generations)])
+    kept = [p.name for p in journal.checkpoints.iterdir()]
+    assert "notes.txt" in kept
+    assert len(kept) - 1 <= 3
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = filled(tmp_path, [-0.5])
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    synced = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".jsonl"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        journal.commit(record(1), bank(1))
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+    assert journal.next_generation == 1
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
@@ -142,4 +226,5 @@ def test_bank_round_trip(tmp_path: Path) -> None:
 def test_records_are_plain_json(tmp_path: Path) -> None:
     filled(tmp_path, [-0.5])
     line = json.loads((tmp_path / "journal.jsonl").read_text())
+    line.pop("crc32")
     assert replace(record(0), checkpoint=line["checkpoint"], sha256=line["sha256"]) == Record(**line)

@@ -1,0 +1,156 @@
+"""Reading images from a disk that may fail: in parallel, with retries, and never for ever.
+
+The threads are daemons: one that hangs in a file system that is gone holds up nobody, not even the end of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autofr.exceptions import AutofrError
+from autofr.images import read_image
+
+PATIENCE = 300.0
+"""Seconds that a folder may be away (unmounted, a server that restarts) before reading gives up."""
+BRIEFLY = 3.0
+"""Seconds over which a single image is tried again: it may be being replaced."""
+STUCK = 120.0
+"""Seconds after which a read that does not return is taken for one that never will."""
+
+T = TypeVar("T")
+
+
+class UnreadableImagesError(AutofrError):
+    """Some of the images asked for cannot be read.
+
+    Attributes:
+        places: which, by their place in what was asked for.
+    """
+
+    def __init__(self, message: str, places: Sequence[int]) -> None:
+        super().__init__(message)
+        self.places = list(places)
+
+
+def in_background(work: Callable[[], T]) -> Future[T]:
+    """Do ``work`` on a thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def in_parallel(work: Callable[[int], None], places: Iterable[int], name: Callable[[int], str]) -> None:
+    """Call ``work`` with each of ``places``, on as many threads as pay.
+
+    Args:
+        work: what to do; it is called from several threads.
+        places: for what.
+        name: what a place is called in an error.
+
+    Raises:
+        AutofrError: a call has not returned for ``STUCK`` seconds.
+        Exception: whatever ``work`` raised first.
+    """
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    count = 0
+    for place in places:
+        waiting.put(place)
+        count += 1
+    threads = min(32, (os.cpu_count() or 1) + 4, count)
+    busy: dict[int, tuple[int, float]] = {}  # by thread: what it is at, and since when
+    failures: list[BaseException] = []
+    ended = threading.Semaphore(0)
+
+    def run(thread: int) -> None:
+        try:
+            while not failures:
+                busy[thread] = waiting.get_nowait(), time.monotonic()
+                work(busy[thread][0])
+        except queue.Empty:
+            pass
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            busy.pop(thread, None)
+            ended.release()
+
+    for thread in range(threads):
+        threading.Thread(target=run, args=(thread,), daemon=True).start()
+    for _ in range(threads):
+        while not ended.acquire(timeout=min(1.0, STUCK / 2)):
+            now = time.monotonic()
+            stuck = sorted(name(place) for place, since in list(busy.values()) if now - since > STUCK)
+            if stuck:
+                raise AutofrError(f"reading {stuck[0]} has not returned for {STUCK:.0f} s: is its file system stuck?")
+    if failures:
+        raise failures[0]
+
+
+def disk_reader(folder: Path, paths: Sequence[Path], image_size: int) -> Callable[[Tensor], Tensor]:
+    """What :attr:`autofr.data.Faces.read` is for image files: they are decoded whenever they are asked for.
+
+    What cannot be read is tried again for ``BRIEFLY`` seconds, or ``PATIENCE`` where the folder is away: empty, gone,
+    or most of the images with it. Then it is an :class:`UnreadableImagesError`, or an :class:`AutofrError`.
+    """
+
+    def read(wanted: Tensor) -> Tensor:
+        numbers = wanted.tolist()
+        pixels = np.empty((len(numbers), 3, image_size, image_size), dtype=np.uint8)
+        reasons: dict[int, str] = {}
+
+        def one(place: int) -> None:
+            try:
+                pixels[place], _ = read_image(paths[numbers[place]], image_size, image_size)
+                reasons.pop(place, None)
+            except OSError as error:
+                reasons[place] = str(error)
+
+        def name(place: int) -> str:
+            return str(paths[numbers[place]])
+
+        in_parallel(one, range(len(numbers)), name)
+        waited, pause = 0.0, 0.25
+        while reasons:
+            away = 2 * len(reasons) > len(numbers) > 1 or not _there(folder)
+            first = reasons[min(reasons)]
+            if away and waited >= PATIENCE:
+                raise AutofrError(
+                    f"{len(reasons)} of {len(numbers)} images cannot be read ({first}), for {waited:.0f} s: is "
+                    f"{folder} away? Bring it back and go on with --resume"
+                )
+            if not away and waited >= BRIEFLY:
+                raise UnreadableImagesError(
+                    f"{len(reasons)} images that were readable at the start no longer are: {first}", sorted(reasons)
+                )
+            time.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, 10.0)
+            in_parallel(one, sorted(reasons), name)
+        return torch.from_numpy(pixels)
+
+    return read
+
+
+def _there(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False

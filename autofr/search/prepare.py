@@ -1,0 +1,166 @@
+"""What a search needs before it starts, and everything that can be wrong with what it was handed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autofr.backbones import create_backbone
+from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
+from autofr.data.folder import FolderScan
+from autofr.data.loader import TrainingBatches
+from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
+from autofr.device import pick_device
+from autofr.evaluation.validation import Validation
+from autofr.exceptions import AutofrError
+from autofr.progress import Display
+from autofr.search.config import resolved_config, resolved_recipe
+from autofr.search.journal import Journal
+from autofr.search.loop import Run
+from autofr.search.policies import create_policy
+from autofr.search.population import Population, WeightBank
+from autofr.search.try_out import try_losses
+from autofr.spaces import SearchSpace
+from autofr.tracking import Tracker
+from autofr.training.recipe import Recipe, Timetable
+
+
+def check_run_dir(run_dir: Path, resume: bool) -> None:
+    """Nothing, if a run can begin in ``run_dir``, or go on there. A folder in which nothing was begun yet (a run that
+    was killed in its first instant leaves one) is as good as none.
+
+    Raises:
+        AutofrError: it holds something else, or cannot be written.
+    """
+    if resume and not (run_dir / "config.json").is_file():
+        raise AutofrError(f"nothing to resume: {run_dir} has no config.json")
+    begun = run_dir.exists() and not (
+        run_dir.is_dir() and all(p.name in ("lock", "config.json.tmp") for p in run_dir.iterdir())
+    )
+    if begun and not resume:
+        raise AutofrError(f"run directory {run_dir} exists; go on with --resume {run_dir}, or name a new one")
+    nearest = next(p for p in (run_dir.absolute(), *run_dir.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise AutofrError(f"run directory {run_dir} cannot be made: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise AutofrError(f"run directory {run_dir} cannot be written: {nearest} is read-only; name another --run-dir")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The parts of a search that do not hang on how far it got.
+
+    Attributes:
+        space: what is searched.
+        call: the arguments of the search.
+        recipe: how members train.
+        device: where.
+        training: faces to train on.
+        validation: faces to score on.
+        config: what ``config.json`` holds.
+    """
+
+    space: SearchSpace
+    call: dict[str, Any]
+    recipe: Recipe
+    device: torch.device
+    training: Faces
+    validation: Validation
+    config: dict[str, Any]
+
+    def run(self, journal: Journal, bank: WeightBank, tracker: Tracker, display: Display) -> Run:
+        """The search as ``journal`` left it.
+
+        Raises:
+            AutofrError: the journal holds a state that the policy does not take.
+        """
+        seed, size = self.call["seed"], self.call["population"]
+        batches = TrainingBatches(
+            self.training, self.recipe.batch_size, self.recipe.mask_prob, seed, self.device, display.say
+        )
+        timetable = Timetable(self.recipe, batches.steps_per_epoch)
+        policy = create_policy(self.call["policy"], self.space, seed, timetable.ramped_generations)
+        if journal.records:
+            try:
+                policy.load(journal.records[-1].policy)
+            except Exception as error:  # whatever a state that is not its own makes of it
+                raise AutofrError(f"{journal.path}: its policy state is no state of {self.call['policy']}") from error
+        return Run(
+            policy=policy,
+            population=Population(self.space, self.recipe, size, len(self.training.identities), seed, self.device),
+            bank=bank,
+            batches=batches,
+            timetable=timetable,
+            validation=self.validation,
+            journal=journal,
+            tracker=tracker,
+            display=display,
+            seed=seed,
+        )
+
+
+def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepared:
+    """Check all that a search was handed, and read its faces. Nothing is written.
+
+    Args:
+        space: what to search.
+        call: the arguments of :func:`autofr.search`, by name.
+        display: where notes on the faces go.
+
+    Raises:
+        AutofrError: bad input.
+    """
+    try_losses(space)
+    if call["seed"] < 0:
+        raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
+    create_policy(call["policy"], space, call["seed"])
+    device = pick_device(call["device"])
+    source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
+    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
+    recipe = resolved_recipe(call, count)
+    for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
+        create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
+    if source is not None and source.landmarks is None and recipe.mask_prob > 0:
+        raise AutofrError(
+            f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
+            "or --mask-prob 0"
+        )
+    faces = _load(source, recipe.image_size, call["seed"], display)
+    training, held_back = split_by_identity(faces, call["validation_identities"], call["seed"])
+    config = resolved_config(space, call, recipe, device, faces, len(held_back.identities))
+    json.dumps(config, allow_nan=False)
+    for note in faces.notes:
+        display.say(note)
+    display.say(
+        f"{len(training)} images of {len(training.identities)} identities to train on, {len(held_back)} of "
+        f"{len(held_back.identities)} to score on; {recipe.backbone} at {recipe.image_size} pixels, {device}"
+    )
+    if call["population"] == 1:
+        display.say(f"loss {space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
+    validation = Validation(held_back, recipe.fmr, call["seed"], device)
+    return Prepared(space, call, recipe, device, training, validation, config)
+
+
+def _scan(
+    data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None
+) -> FolderScan | Faces | None:
+    if isinstance(data, (str, Path)):
+        return scan_folder(data, landmarks, scheme)
+    if landmarks is not None or scheme is not None:
+        raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
+    return data
+
+
+def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
+    if isinstance(source, Faces):
+        return source
+    if source is None:
+        with display.bar("drawing faces", SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES) as advance:
+            return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
+    with display.bar("reading faces", len(source)) as advance:
+        return load_folder(source, image_size, advance)

@@ -1,0 +1,85 @@
+"""The process that writes a search to MLflow while it runs: ``python -m autofr.tracking.follower RUN_DIR``.
+
+Training shares nothing with it, so a store that is slow, locked or down holds up this process alone. It reads the run
+directory, is told on its standard input that something was committed (``committed``) or how the search ended
+(``FINISHED``, ``FAILED``, ``KILLED``; the end of the input: it was killed), and says on its standard output what it
+did: ``logged N``, or ``failed REASON``.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from autofr.lock import locked
+
+ENDS = ("FINISHED", "FAILED", "KILLED")
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts, at most."""
+
+
+def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
+    """Keep MLflow up to ``run_dir`` until the search ends. Returns the exit status: 0 if MLflow has all of it."""
+    from autofr.tracking.mirror import Mirror
+
+    messages: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(told, messages), daemon=True).start()
+    # A process that followed the search before it was resumed may still be writing.
+    with locked(run_dir / "tracking.lock", "another process writes this search to MLflow", patience=3600):
+        mirror, pause, status = Mirror(run_dir), 0.0, ""
+        while True:
+            try:
+                print("logged", mirror.sync(), file=say, flush=True)
+                pause = 0.0
+                if status:
+                    mirror.end(status)
+                    return 0
+            except Exception as error:
+                print("failed", reason(error), file=say, flush=True)
+                pause = min(LONGEST_PAUSE, max(1.0, 2 * pause))
+                if status:
+                    return 1
+                mirror = Mirror(run_dir)  # what it remembers of MLflow may be wrong
+            status = _next(messages, pause)
+
+
+def _next(messages: queue.Queue[str], pause: float) -> str:
+    """Wait for a message, or ``pause`` seconds to try again what failed. Returns how the search ended, if it did."""
+    status = ""
+    try:
+        status = messages.get(timeout=pause or None)
+        while status not in ENDS:  # several commits that came meanwhile are one
+            status = messages.get_nowait()
+    except queue.Empty:
+        pass
+    return status if status in ENDS else ""
+
+
+def _listen(told: TextIO, messages: queue.Queue[str]) -> None:
+    for line in told:
+        messages.put(line.strip())
+    messages.put("KILLED")
+
+
+def reason(error: Exception) -> str:
+    """An exception of MLflow's, in a line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def main() -> int:
+    """Follow the run directory named on the command line."""
+    os.nice(10)  # training goes first
+    say = os.fdopen(os.dup(1), "w")  # MLflow's own words do not belong there
+    os.dup2(2, 1)
+    try:
+        return follow(Path(sys.argv[1]), sys.stdin, say)
+    except BrokenPipeError:  # the search is gone, and nobody listens
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

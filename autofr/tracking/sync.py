@@ -1,0 +1,44 @@
+"""``autofr sync-tracking``: what MLflow missed, filled in from the run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autofr.exceptions import AutofrError
+from autofr.lock import locked
+from autofr.tracking.follower import reason
+from autofr.tracking.mirror import Mirror
+
+
+def sync_tracking(run_dir: Path) -> str:
+    """Bring MLflow up to what the run in ``run_dir`` committed. It ends up as if it had never been away.
+
+    Returns:
+        A line on what it has now.
+
+    Raises:
+        AutofrError: no run directory, a damaged journal, another process that writes the same search to MLflow, or an
+            MLflow that cannot be reached.
+    """
+    mirror = Mirror(run_dir)
+    busy = f"the search in {run_dir} is being written to MLflow by its own process; wait until it ends"
+    with locked(run_dir / "tracking.lock", busy, patience=1):
+        status = "FINISHED" if mirror.complete else "RUNNING" if _at_work(run_dir) else "KILLED"
+        try:
+            generations = mirror.sync()
+            if status != "RUNNING":
+                mirror.end(status)
+        except AutofrError:
+            raise
+        except Exception as error:
+            raise AutofrError(f"MLflow at {mirror.uri} failed ({reason(error)}); start it, and try again") from error
+    return f"MLflow at {mirror.uri} has all {generations} generations of {run_dir} ({status.lower()})"
+
+
+def _at_work(run_dir: Path) -> bool:
+    """Whether a search is running in ``run_dir``."""
+    try:
+        with locked(run_dir / "lock", "it is"):
+            return False
+    except AutofrError:
+        return True
