@@ -55,13 +55,12 @@ class SearchSpace:
             raise AutofrError("a SearchSpace needs a 'loss' dimension, e.g. loss=Choice(ArcFace(0.3), ArcFace(0.5))")
         self.dimensions: dict[str, Dimension] = dict(dimensions)
         self.doc = ""
-        self.file: str | None = None
 
     @classmethod
     def of(cls, dimensions: Mapping[str, Dimension]) -> SearchSpace:
         """A space for a policy alone (in an NNI experiment, an Optuna study): its names need not be the engine's."""
         space = cls.__new__(cls)
-        space.dimensions, space.doc, space.file = dict(dimensions), "", None
+        space.dimensions, space.doc = dict(dimensions), ""
         return space
 
     def __iter__(self) -> Iterator[str]:
@@ -109,9 +108,7 @@ def _from_file(path: Path) -> SearchSpace:
         raise AutofrError(f"space file {path}: {error}") from error
     except (Exception, SystemExit) as error:
         raise AutofrError(f"space file {path} raised {type(error).__name__}: {error}") from error
-    space = _checked(namespace.get("space"), f"space file {path}", namespace.get("__doc__"))
-    space.file = str(path.resolve())
-    return space
+    return _checked(namespace.get("space"), f"space file {path}", namespace.get("__doc__"))
 
 
 def is_space_file(name: str) -> bool:

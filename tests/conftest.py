@@ -35,6 +35,12 @@ def write_folder(root: Path, identities: int = 8, images: int = 4, size: int = 4
     return root
 
 
+@pytest.fixture(scope="session")
+def write_faces() -> Callable[..., Path]:
+    """:func:`write_folder`, for fixtures of a wider scope."""
+    return write_folder
+
+
 @pytest.fixture
 def make_folder() -> Callable[..., Path]:
     """:func:`write_folder`, for tests that need another size."""

@@ -50,9 +50,8 @@ def resolved_config(
     built_in = call["data"] is None
     return {
         "version": autofr.__version__,
-        # A file is named by its full path: a resume may start from another folder.
         "space": {
-            "name": space.file or call["space"] if isinstance(call["space"], str) else None,
+            "name": _named(call["space"]),
             "options": space.names(),
             # Names are rounded: a resume with other bounds would go unseen.
             "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
@@ -74,6 +73,13 @@ def resolved_config(
         "device": str(device),
         "recipe": recipe.to_json(),
     }
+
+
+def _named(space: Any) -> str | None:
+    """What names a space (or a loss) for a resume, which may start from another folder; ``None``: only Python can."""
+    if not isinstance(space, str):
+        return None
+    return str(Path(space).resolve()) if is_space_file(space) else space
 
 
 def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
