@@ -3,7 +3,7 @@
 Training shares nothing with it, so a store that is slow, locked or down holds up this process alone. It reads the run
 directory, is told on its standard input that something was committed (``committed``) or how the search ended
 (``FINISHED``, ``FAILED``, ``KILLED``; the end of the input: it was killed), and says on its standard output what it
-did: ``logged N``, or ``failed REASON``.
+does: ``calling`` and ``called`` around each call of MLflow, ``logged N``, ``failed REASON``.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
     """Keep MLflow up to ``run_dir`` until the search ends. Returns the exit status: 0 if MLflow has all of it."""
     from autofr.tracking.mirror import Mirror
 
+    def hear(sign: str) -> None:
+        print(sign, file=say, flush=True)
+
     messages: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(told, messages), daemon=True).start()
     # A process that followed the search before it was resumed may still be writing.
     with locked(run_dir / "tracking.lock", "another process writes this search to MLflow", patience=3600):
-        mirror, pause, status = Mirror(run_dir), 0.0, ""
+        mirror, pause, status = Mirror(run_dir, hear), 0.0, ""
         while True:
             try:
-                print("logged", mirror.sync(), file=say, flush=True)
+                hear(f"logged {mirror.sync()}")
                 pause = 0.0
                 if status:
                     mirror.end(status)
                     return 0
             except Exception as error:
-                print("failed", reason(error), file=say, flush=True)
+                hear(f"failed {reason(error)}")
                 pause = min(LONGEST_PAUSE, max(1.0, 2 * pause))
                 if status:
                     return 1
-                mirror = Mirror(run_dir)  # what it remembers of MLflow may be wrong
+                mirror = Mirror(run_dir, hear)  # what it remembers of MLflow may be wrong
             status = _next(messages, pause)
 
 

@@ -14,10 +14,10 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from autofr.embedder import inference_part, load_embedder, save_weights
 from autofr.exceptions import AutofrError
@@ -67,13 +67,14 @@ class Mirror:
 
     Args:
         run_dir: the search's.
+        hear: takes ``calling`` and ``called`` around each call of MLflow.
 
     Raises:
         AutofrError: it is none. The methods raise whatever MLflow does; what they were about is done anew by the next.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir, self.config = run_dir, read_config(run_dir)
+    def __init__(self, run_dir: Path, hear: Callable[[str], None] = lambda sign: None) -> None:
+        self.run_dir, self.config, self.hear = run_dir, read_config(run_dir), hear
         self.uri = tracking_uri(run_dir.parent)
         self._runs: _Runs | None = None
 
@@ -84,7 +85,7 @@ class Mirror:
 
     def sync(self) -> int:
         """Log every committed generation that MLflow does not have. Returns how many there are."""
-        client = client_of(self.uri)
+        client = self._client()
         runs = self._opened(client)
         journal = Journal(self.run_dir)
         known = runs.logged
@@ -101,7 +102,7 @@ class Mirror:
 
     def end(self, status: str) -> None:
         """Say how the search ended; of one that is complete, log pictures, lineage and the winner."""
-        client = client_of(self.uri)
+        client = self._client()
         runs = self._opened(client)
         result = SearchResult(self.run_dir)
         if status == "FINISHED":
@@ -109,6 +110,12 @@ class Mirror:
         ended = _milliseconds(result.records[-1].finished) if result.records else None
         for run_id in (*runs.members, runs.parent):
             client.set_terminated(run_id, status, ended or None)
+
+    def _client(self) -> MlflowClient:
+        self.hear("calling")
+        made = client_of(self.uri)  # imports MLflow
+        self.hear("called")
+        return cast("MlflowClient", _Audible(made, self.hear))
 
     def _opened(self, client: MlflowClient) -> _Runs:
         """The runs of this search: found, or made; of those that are there, what is missing."""
@@ -239,6 +246,24 @@ class Mirror:
             client.finalize_logged_model(model, "READY")
             runs.models["winner"] = model, True
         return model
+
+
+class _Audible:
+    """A client whose every call is heard."""
+
+    def __init__(self, client: MlflowClient, hear: Callable[[str], None]) -> None:
+        self._client, self._hear = client, hear
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def heard(*arguments: Any, **settings: Any) -> Any:
+            self._hear("calling")
+            found = method(*arguments, **settings)
+            self._hear("called")
+            return found
+
+        return heard
 
 
 def _models_of(client: MlflowClient, experiment: str, parent: str) -> dict[str, tuple[str, bool]]:

@@ -14,9 +14,11 @@ from autofr.progress import command_name
 from autofr.tracking.store import tracking_uri
 
 SHARE = 0.05
-"""Of the search's time, how long its end may wait for a store that is behind or down."""
-HEALTHY = 30.0
-"""Seconds that the end may always wait for a store that has kept up: the winner and the pictures come last."""
+"""Of the search's time, how long its end may wait for a store that is slow or down."""
+SLOW = 4.0
+"""Seconds of one call past which a store is slow."""
+SILENT, LONGEST, ABANDONED = 15.0, 60.0, 5.0
+"""Seconds that the end waits for a store that is neither: between two signs of life, in all, and after a Ctrl-C."""
 
 
 class Tracker:
@@ -35,7 +37,8 @@ class Tracker:
         self.run_dir, self.say = run_dir, say
         self.uri = tracking_uri(run_dir.parent)
         self._started = time.monotonic()
-        self._unanswered, self._failing = 1, False  # at first it looks what is there to log
+        self._failing = False
+        self._calling, self._took, self._heard = 0.0, 0.0, self._started
         self._process = self._start() if enabled else None
         if self._process is not None:
             threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
@@ -55,16 +58,15 @@ class Tracker:
 
     def committed(self) -> None:
         """A generation was committed. Returns at once."""
-        self._unanswered += 1
         self._tell("committed")
 
     def finish(self) -> None:
         """The search is complete. Returns when MLflow has all of it, or it has taken too long."""
-        self._end("FINISHED", HEALTHY)
+        self._end("FINISHED", LONGEST)
 
     def abandon(self, status: str) -> None:
         """The search ended as ``KILLED`` or ``FAILED``."""
-        self._end(status, HEALTHY / 6)
+        self._end(status, ABANDONED)
 
     def _tell(self, message: str) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -74,31 +76,39 @@ class Tracker:
             except OSError:  # it is gone; the end will say so
                 self._failing = True
 
-    def _end(self, status: str, patience: float) -> None:
+    def _end(self, status: str, longest: float) -> None:
         if self._process is None:
             return
         self._tell(status)
-        kept_up = not self._failing and self._unanswered <= 2
-        share = SHARE * (time.monotonic() - self._started)
-        try:
-            done = self._process.wait(max(patience if kept_up else 1.0, share)) == 0
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            done = False
-        if not done:
+        ended = time.monotonic()
+        share = SHARE * (ended - self._started)
+        while self._process.poll() is None:
+            now = time.monotonic()
+            fine = not self._failing and not self._slow(now) and now - self._heard < SILENT
+            if now - ended > (max(longest, share) if fine else share):
+                self._process.kill()
+            time.sleep(0.02)
+        if self._process.returncode != 0:
             self.say(
                 f"MLflow at {self.uri} does not have all of this search; "
                 f"{command_name()} sync-tracking {self.run_dir} fills it in"
             )
 
+    def _slow(self, now: float) -> bool:
+        return max(self._took, now - self._calling if self._calling else 0.0) > SLOW
+
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             kind, _, rest = line.decode(errors="replace").strip().partition(" ")
-            if kind == "failed" and not self._failing:
+            self._heard = time.monotonic()
+            if kind == "calling":
+                self._calling = self._heard
+            elif kind == "called":
+                self._took, self._calling = self._heard - self._calling, 0.0
+            elif kind == "failed" and not self._failing:
+                self._failing = True
                 self.say(f"MLflow at {self.uri} failed ({rest}); the search goes on, its journal is complete")
             elif kind == "logged" and self._failing:
+                self._failing = False
                 self.say(f"MLflow at {self.uri} is back, with {rest} generations")
-            self._failing = kind == "failed"
-            self._unanswered = self._unanswered if self._failing else 0

@@ -1,0 +1,341 @@
+"""MLflow that is down, dies, is slow or locked: the search does not mind, and in the end MLflow shows the same.
+
+What it should show is what the run directory gives when it is written to a new store in one go.
+"""
+
+import http.server
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autofr
+from autofr import AutofrError, Choice, SearchSpace
+from autofr.cli import main
+from autofr.data import Faces
+from autofr.lock import locked
+from autofr.losses import ArcFace
+from autofr.search import loop
+from autofr.tracking import tracking_uri
+from autofr.tracking.sync import sync_tracking
+
+SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
+GENERATIONS = 6
+pytestmark = pytest.mark.slow
+
+Shown = Callable[[str], dict[str, Any]]
+Search = Callable[[Path], list[str]]
+
+
+@pytest.fixture
+def search(tiny_faces: Faces, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Search:
+    """A tracked search in a run directory; gives what it said."""
+
+    def run(run_dir: Path, before: Callable[[int], None] = lambda generation: None) -> list[str]:
+        said: list[str] = []
+        train = loop.train_segment
+
+        def train_segment(*arguments: Any) -> None:
+            before(arguments[3])
+            train(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
+            patched.setattr(loop, "train_segment", train_segment)
+            asked = tiny | {"tracking": True, "epochs": GENERATIONS}
+            assert len(autofr.search(SPACE, tiny_faces, run_dir=run_dir, **asked).records) == GENERATIONS
+        return said
+
+    return run
+
+
+@pytest.fixture
+def in_one_go(shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict[str, Any]]:
+    """What MLflow shows of a run directory that is written to a new store."""
+
+    def fill(run_dir: Path) -> dict[str, Any]:
+        uri = f"sqlite:///{tmp_path / 'afresh' / 'mlflow.db'}"
+        (tmp_path / "afresh").mkdir()
+        with monkeypatch.context() as patched:
+            patched.setenv("MLFLOW_TRACKING_URI", uri)
+            sync_tracking(run_dir)
+        return shown(uri)
+
+    return fill
+
+
+class Server:
+    """A real MLflow server, on a port of its own, over a SQLite store."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
+        folder.mkdir()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
+                return
+            except (OSError, urllib.error.URLError):
+                assert self.process.poll() is None
+                time.sleep(0.2)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server(tmp_path / "server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    yield made
+    made.kill()
+
+
+def missing(said: list[str], run_dir: Path) -> bool:
+    """Whether the search said that MLflow lacks something, and how to fill it in."""
+    return any("does not have all of this search" in line and f"sync-tracking {run_dir}" in line for line in said)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def test_a_store_that_cannot_be_made_then_can(
+    search: Search, shown: Shown, in_one_go: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "runs" / "mlflow.db"
+    in_the_way.mkdir(parents=True)
+    run_dir = tmp_path / "runs" / "run"
+    said = search(run_dir)
+    assert missing(said, run_dir)
+    assert main(["sync-tracking", str(run_dir)]) == 2
+    told = capsys.readouterr().err
+    assert "failed (" in told
+    assert "start it, and try again" in told
+    in_the_way.rmdir()
+    assert main(["sync-tracking", str(run_dir)]) == 0
+    assert f"has all {GENERATIONS} generations" in capsys.readouterr().out
+    uri = tracking_uri(tmp_path / "runs")
+    assert shown(uri) == in_one_go(run_dir)
+    before = shown(uri)
+    sync_tracking(run_dir)  # again: nothing twice
+    assert shown(uri) == before
+
+
+def test_a_server_that_is_not_there_at_the_start(
+    search: Search, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    said = search(run_dir)
+    assert missing(said, run_dir)
+    server.start()
+    sync_tracking(run_dir)
+    assert shown(server.uri) == in_one_go(run_dir)
+
+
+def test_a_server_that_is_killed_and_restarted_amid_the_run(
+    search: Any, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+) -> None:
+    server.start()
+    run_dir = tmp_path / "run"
+
+    def before(generation: int) -> None:
+        if generation == 2:
+            wait_for(lambda: bool(logged(server)))
+            server.kill()
+        elif generation == 4:
+            server.start()
+            wait_for(lambda: 3.0 in logged(server))  # it found the server again, by itself
+
+    said = search(run_dir, before)
+    assert sum("failed (" in line for line in said) == 1
+    assert sum("is back, with" in line for line in said) == 1
+    assert not missing(said, run_dir)
+    assert shown(server.uri) == in_one_go(run_dir)
+
+
+def test_a_server_that_is_killed_for_good_amid_the_run(
+    search: Any, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+) -> None:
+    server.start()
+    run_dir = tmp_path / "run"
+
+    def before(generation: int) -> None:
+        if generation == 3:
+            wait_for(lambda: bool(logged(server)))
+            server.kill()
+
+    assert missing(search(run_dir, before), run_dir)
+    with pytest.raises(AutofrError, match="start it, and try again"):
+        sync_tracking(run_dir)
+    server.start()
+    sync_tracking(run_dir)
+    assert shown(server.uri) == in_one_go(run_dir)
+
+
+def logged(server: Server) -> list[float]:
+    """The generations that the server has."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name("autofr")
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return [run.data.metrics["generation"] for run in runs if "generation" in run.data.metrics]
+
+
+def test_a_server_that_takes_five_seconds_a_call(
+    search: Search,
+    shown: Shown,
+    in_one_go: Any,
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search ends long before the hundred calls that it has for the store have been answered."""
+    server.start()
+    run_dir = tmp_path / "run"
+    answered = []
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def relay(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            time.sleep(5)
+            headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
+            asked = urllib.request.Request(server.uri + self.path, body or None, headers, method=self.command)
+            try:
+                answer = urllib.request.urlopen(asked)
+            except urllib.error.HTTPError as error:
+                answer = error
+            content = answer.read()
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
+            self.end_headers()
+            self.wfile.write(content)
+            answered.append(self.path)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    slow = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=slow.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{slow.server_address[1]}")
+    said = search(run_dir)
+    assert missing(said, run_dir)
+    assert len(answered) < 20
+    slow.shutdown()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    sync_tracking(run_dir)
+    assert shown(server.uri) == in_one_go(run_dir)
+
+
+def test_a_database_that_is_locked(search: Search, shown: Shown, in_one_go: Any, tmp_path: Path) -> None:
+    search(tmp_path / "earlier")  # makes the store
+    database = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    run_dir = tmp_path / "run"
+    said = search(run_dir)
+    assert missing(said, run_dir)
+    database.execute("ROLLBACK")
+    database.close()
+    sync_tracking(run_dir)
+    found = shown(tracking_uri(tmp_path))
+    assert {name: values for name, values in found.items() if name.startswith("run")} == in_one_go(run_dir)
+
+
+def test_a_tracking_process_that_is_killed(
+    search: Any, shown: Shown, in_one_go: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autofr.tracking import Tracker
+
+    trackers: list[Tracker] = []
+    made = Tracker.__init__
+
+    def spy(self: Tracker, *arguments: Any) -> None:
+        made(self, *arguments)
+        trackers.append(self)
+
+    monkeypatch.setattr(Tracker, "__init__", spy)
+    run_dir = tmp_path / "run"
+
+    def before(generation: int) -> None:
+        if generation == 3:
+            process = trackers[0]._process
+            assert process is not None
+            process.kill()
+
+    assert missing(search(run_dir, before), run_dir)
+    sync_tracking(run_dir)
+    assert shown(tracking_uri(tmp_path)) == in_one_go(run_dir)
+
+
+def test_a_search_that_is_killed_is_shown_as_killed(tmp_path: Path) -> None:
+    """Nobody is left to say so but the process that writes to MLflow."""
+    from autofr.testing.killing import start, tracked_search
+
+    run_dir = tmp_path / "run"
+    process = start(tracked_search, run_dir)
+    wait_for(lambda: (run_dir / "journal.jsonl").is_file())
+    process.kill()
+    process.join()
+    from mlflow import MlflowClient
+
+    sync_tracking_when_free(run_dir)
+    client = MlflowClient(tracking_uri(tmp_path))
+    runs = client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert len(runs) == 5
+
+
+def sync_tracking_when_free(run_dir: Path) -> None:
+    """Once the process that wrote has ended."""
+    with locked(run_dir / "tracking.lock", "it writes for ever", patience=60):
+        pass
+    sync_tracking(run_dir)
+
+
+@pytest.mark.timeout(600)
+def test_kills_and_resumes_leave_no_trace(shown: Shown, in_one_go: Any, tmp_path: Path) -> None:
+    from autofr.testing.killing import finish, start, tracked_search
+
+    run_dir = tmp_path / "run"
+    for seconds in (1.0, 2.5, 4.5):
+        process = start(tracked_search, run_dir)
+        process.join(seconds)
+        process.kill()
+        process.join()
+    finish(tracked_search, run_dir)
+    sync_tracking_when_free(run_dir)
+    assert shown(tracking_uri(tmp_path)) == in_one_go(run_dir)
+
+
+def test_what_is_no_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sync-tracking", str(tmp_path)]) == 2
+    assert "is no run directory" in capsys.readouterr().err
