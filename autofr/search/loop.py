@@ -53,7 +53,7 @@ def search_loop(run: Run) -> None:
                 if lr_scale < 1:
                     raise AutofrError(
                         f"{error}, also at half the learning rate; start anew with a lower --lr"
-                    ) from None
+                    ) from error
                 lr_scale = 0.5
                 run.display.say(f"{error}: the generation is rolled back, the learning rate halved")
             else:

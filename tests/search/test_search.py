@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 import autofr
 from autofr import AutofrError, Choice, SearchSpace
 from autofr.data import Faces
-from autofr.losses import ArcFace, MarginLoss
+from autofr.losses import ArcFace
 from autofr.search import loop
 from autofr.search.journal import Journal
 
@@ -157,54 +156,6 @@ def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Fac
         autofr.search(other, tiny_faces, run_dir=finished, resume=True, **tiny)
     with pytest.raises(AutofrError, match=r"data\.fingerprint was"):
         autofr.search(SPACE, tiny_faces.subset(torch.arange(47)), run_dir=finished, resume=True, **tiny)
-
-
-class Exploding(MarginLoss):
-    """A loss that is NaN after a number of calls."""
-
-    def __init__(self, calls: int) -> None:
-        super().__init__()
-        self.calls = calls
-
-    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        self.calls -= 1
-        value = super().forward(cosines, labels)
-        return value * math.nan if self.calls < 0 else value
-
-    def target(self, cosine: Tensor) -> Tensor:
-        return cosine
-
-
-def test_a_bad_member_harms_no_other(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
-    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.2), Exploding(0)))
-    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
-    bad = [row for row in result.lineage if row["loss"] == "Exploding()"]
-    assert bad
-    assert all(row["reward"] is None and not row["winner"] for row in bad)
-    good = [row for row in result.lineage if row["loss"] != "Exploding()"]
-    assert all(math.isfinite(row["reward"]) and math.isfinite(row["loss_value"]) for row in good)
-    state = load_file(result.checkpoint / "model.safetensors")
-    assert all(t.isfinite().all() for t in state.values())
-    assert result.alpha[-1][2] < 1 / 3
-
-
-def test_all_bad_is_rolled_back_once_then_an_error(
-    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates = []
-    original = loop.train_segment
-
-    def train_segment(*args: Any, **kwargs: Any) -> None:
-        rates.append((args[3], args[5]))
-        original(*args, **kwargs)
-
-    monkeypatch.setattr(loop, "train_segment", train_segment)
-    space = SearchSpace(loss=Choice(Exploding(9), ArcFace(0.1)))
-    monkeypatch.setattr("autofr.search.policies.base.CategoricalPolicy.ask", lambda self, n: [{"loss": 0}] * n)
-    with pytest.raises(AutofrError, match=r"every member diverged.*lower --lr"):
-        autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
-    assert rates == [(0, 1.0), (1, 1.0), (2, 1.0), (2, 0.5)]  # 4 steps a generation: the third meets the tenth call
-    assert Journal(tmp_path / "run").next_generation == 2
 
 
 def test_train_is_a_search_of_one_option(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -126,21 +126,28 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_a_store_that_cannot_be_made_then_can(
-    search: Search, shown: Shown, in_one_go: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    search: Search,
+    shown: Shown,
+    in_one_go: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    in_the_way = tmp_path / "runs" / "mlflow.db"
-    in_the_way.mkdir(parents=True)
+    in_the_way = tmp_path / "store"
+    in_the_way.touch()
+    uri = f"sqlite:///{in_the_way}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     run_dir = tmp_path / "runs" / "run"
     said = search(run_dir)
+    assert sum("failed (" in line and "the search goes on" in line for line in said) == 1
     assert missing(said, run_dir)
     assert main(["sync-tracking", str(run_dir)]) == 2
     told = capsys.readouterr().err
     assert "failed (" in told
     assert "start it, and try again" in told
-    in_the_way.rmdir()
+    in_the_way.unlink()
     assert main(["sync-tracking", str(run_dir)]) == 0
     assert f"has all {GENERATIONS} generations" in capsys.readouterr().out
-    uri = tracking_uri(tmp_path / "runs")
     assert shown(uri) == in_one_go(run_dir)
     before = shown(uri)
     sync_tracking(run_dir)  # again: nothing twice
