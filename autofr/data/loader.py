@@ -75,14 +75,17 @@ class TrainingBatches:
         for step in range(first, last):
             try:
                 indices, pixels = coming.result(WATCHDOG)
-            except FutureTimeoutError:
-                if coming.done():  # the source's own
-                    raise
-                named = [self.faces.names[i] for i in self.indices(step)[:3].tolist()]
+            except AutofrError:
+                raise
+            except Exception as error:  # a source may be the user's own, and have workers that die
+                named = ", ".join(self.faces.names[i] for i in self.indices(step)[:3].tolist())
+                late = isinstance(error, FutureTimeoutError) and not coming.done()
+                happened = (
+                    f"has not returned for {WATCHDOG:.0f} s" if late else f"failed: {type(error).__name__}: {error}"
+                )
                 raise AutofrError(
-                    f"reading the batch of step {step} ({', '.join(named)}, ...) from {self.faces.source} has not "
-                    f"returned for {WATCHDOG:.0f} s"
-                ) from None
+                    f"reading the batch of step {step} ({named}, ...) from {self.faces.source} {happened}"
+                ) from error
             if step + 1 < last:
                 coming = self._ahead(step + 1)
             yield self._prepare(step, indices, pixels)

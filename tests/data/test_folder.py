@@ -39,7 +39,7 @@ def test_pixels_that_do_not_fit_in_memory_are_read_from_disk(folder: Path, monke
     wanted = torch.tensor([7, 0, 31])
     assert torch.equal(lazy.read(wanted), cached.read(wanted))
     (folder / lazy.names[0]).unlink()
-    with pytest.raises(AutofrError, match=r"no longer is: .*person_0000/000.png"):
+    with pytest.raises(AutofrError, match=r"no longer are: .*person_0000/000.png"):
         lazy.read(wanted)
 
 

@@ -1,0 +1,247 @@
+"""A disk that fails while it is read: by real files, pipes and processes."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import autofr
+from autofr import AutofrError
+from autofr.data import Faces, load_folder, loader, reading, scan_folder
+from autofr.data.loader import TrainingBatches
+from autofr.data.reading import UnreadableImagesError, disk_reader, in_background, in_parallel
+from autofr.losses import ArcFace
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less patience, so that tests end."""
+    monkeypatch.setattr(reading, "PATIENCE", 1.0)
+    monkeypatch.setattr(reading, "BRIEFLY", 0.5)
+    monkeypatch.setattr(reading, "STUCK", 0.3)
+    monkeypatch.setattr(loader, "WATCHDOG", 3.0)
+
+
+@pytest.fixture
+def many(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
+    """A face folder of 60 images."""
+    return make_folder(tmp_path / "many", identities=12, images=5, size=32)
+
+
+@pytest.fixture
+def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
+    """Its faces, read from disk whenever they are asked for."""
+    monkeypatch.setattr("autofr.data.folder.CACHE_SHARE", 0.0)
+    return load_folder(scan_folder(many), 32)
+
+
+def test_in_parallel_does_all_and_raises_what_is_raised() -> None:
+    done: set[int] = set()
+    in_parallel(done.add, range(1000), str)
+    assert done == set(range(1000))
+    in_parallel(done.add, [], str)
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda place: 1 // (place - 500), range(1000), str)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_call_that_does_not_return_is_named() -> None:
+    for_ever = threading.Event()
+    with pytest.raises(AutofrError, match="reading image 3 has not returned for"):
+        in_parallel(lambda place: for_ever.wait() and None if place == 3 else None, range(9), lambda p: f"image {p}")
+    for_ever.set()
+
+
+def test_in_background() -> None:
+    assert in_background(lambda: 3).result(5) == 3
+    with pytest.raises(ZeroDivisionError):
+        in_background(lambda: 1 // 0).result(5)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("how", ["vanished", "truncated", "a pipe"])
+def test_an_image_that_goes_bad_is_named_and_stood_in_for(how: str, uncached: Faces, many: Path) -> None:
+    bad = many / uncached.names[7]
+    content = bad.read_bytes()
+    bad.unlink()
+    if how == "truncated":
+        bad.write_bytes(content[: len(content) // 2])
+    elif how == "a pipe":
+        os.mkfifo(bad)
+    with pytest.raises(UnreadableImagesError, match=str(bad)) as caught:
+        uncached.read(torch.tensor([3, 7, 9]))
+    assert caught.value.places == [1]
+    said: list[str] = []
+    batches = TrainingBatches(uncached, 10, 0.0, 0, CPU, said.append)
+    places = [place for step in range(6) for place in batches.indices(step).tolist()]
+    met = list(batches.batches(0, 12))
+    assert len(said) == 1
+    assert str(bad) in said[0]
+    assert "other images of the same identities stand in" in said[0]
+    labels = torch.cat([batch.labels for batch in met[:6]])
+    assert torch.equal(labels, uncached.labels[places])  # identities and their shares stay as they were
+    assert batches._instead.keys() == {7}
+    assert uncached.labels[batches._instead[7]] == uncached.labels[7]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path) -> None:
+    part = uncached.subset(torch.arange(20, 60))
+    (many / part.names[5]).unlink()
+    said: list[str] = []
+    batches = TrainingBatches(part, 40, 0.0, 0, CPU, said.append)
+    list(batches.batches(0, 2))
+    assert part.names[5] in said[0]
+    assert batches._instead.keys() == {5}
+
+
+@pytest.mark.usefixtures("quick")
+def test_too_many_bad_images_end_it_with_a_name(uncached: Faces, many: Path) -> None:
+    for name in uncached.names[7:11]:
+        (many / name).unlink()
+    batches = TrainingBatches(uncached, 60, 0.0, 0, CPU, lambda line: None)
+    with pytest.raises(AutofrError, match=f"4 images that were readable at the start no longer are: {many}/"):
+        list(batches.batches(0, 2))
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_image_that_comes_back_is_not_lost(uncached: Faces, many: Path) -> None:
+    expected = uncached.read(torch.tensor([7, 3]))
+    bad = many / uncached.names[7]
+    hidden = bad.with_suffix(".hidden")
+    bad.rename(hidden)
+    threading.Timer(0.2, hidden.rename, (bad,)).start()
+    assert torch.equal(uncached.read(torch.tensor([7, 3])), expected)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_that_is_away_for_a_while_is_waited_for(uncached: Faces, many: Path) -> None:
+    wanted = torch.arange(60)
+    expected = uncached.read(wanted)
+    away = many.with_name("away")
+    many.rename(away)
+    threading.Timer(0.4, away.rename, (many,)).start()
+    assert torch.equal(uncached.read(wanted), expected)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_folder_that_stays_away_ends_it(how: str, uncached: Faces, many: Path) -> None:
+    """``empty`` is what is left of a file system that was unmounted."""
+    shutil.rmtree(many)
+    if how == "empty":
+        many.mkdir()
+    with pytest.raises(AutofrError, match=rf"3 of 3 images cannot be read .*is {many} away\? Bring it back"):
+        uncached.read(torch.arange(3))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_source_that_hangs_is_given_up_and_named(tiny_faces: Faces) -> None:
+    for_ever = threading.Event()
+
+    def read(wanted: Tensor) -> Tensor:
+        if 7 in wanted.tolist():
+            for_ever.wait()
+        return tiny_faces.read(wanted)
+
+    batches = TrainingBatches(replace(tiny_faces, read=read), 8, 0.0, 0, CPU)
+    with pytest.raises(
+        AutofrError, match=r"reading the batch of step \d \(.*/.*, \.\.\.\) from synthetic has not returned"
+    ):
+        list(batches.batches(0, 6))
+    for_ever.set()
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_is_killed_is_told(tiny_faces: Faces) -> None:
+    """autofr reads in threads; a source of a user's own may have workers."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        worker = pool.submit(os.getpid).result()
+
+        def read(wanted: Tensor) -> Tensor:
+            if 7 in wanted.tolist():
+                asked = pool.submit(time.sleep, 60)
+                os.kill(worker, signal.SIGKILL)
+                asked.result()
+            return tiny_faces.read(wanted)
+
+        batches = TrainingBatches(replace(tiny_faces, read=read), 8, 0.0, 0, CPU)
+        with pytest.raises(
+            AutofrError, match=r"the batch of step \d \(.*/.*\) from synthetic failed: BrokenProcessPool"
+        ):
+            list(batches.batches(0, 6))
+
+
+HANGING = """
+import sys, threading
+from dataclasses import replace
+import autofr
+from autofr.data import loader, synthetic_faces
+loader.WATCHDOG = 1.0
+faces = synthetic_faces(12, 4, 32)
+def read(wanted):
+    if sys.argv[2:] and len(wanted) == 8:
+        threading.Event().wait()
+    return faces.read(wanted)
+autofr.train("arcface:0.3", replace(faces, read=read), run_dir=sys.argv[1], epochs=1, batch_size=8, fmr=0.1,
+             backbone="ir_mini-w0.25", validation_identities=4, device="cpu", tracking=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_whose_reader_hangs_ends(tmp_path: Path) -> None:
+    """The thread that waits for ever must not keep the process."""
+    command = [sys.executable, "-c", HANGING, str(tmp_path / "run"), "hang"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "has not returned for 1 s" in done.stderr.splitlines()[-1]
+    assert "0 of 1 generations are committed" in done.stdout
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
+    many: Path,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_outcome: Callable[[Path, Path], bool],
+) -> None:
+    monkeypatch.setattr("autofr.data.folder.CACHE_SHARE", 0.0)
+    asked = tiny | {"image_size": 32}
+    autofr.train(ArcFace(0.3), many, run_dir=tmp_path / "whole", **asked)
+    away = many.with_name("away")
+
+    def leave(self: Any, record: Any, space: Any) -> None:
+        if record.generation == 1:
+            many.rename(away)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autofr.progress.Display.generation", leave)
+        with pytest.raises(AutofrError, match="Bring it back and go on with --resume"):
+            autofr.train(ArcFace(0.3), many, run_dir=tmp_path / "run", **asked)
+    away.rename(many)
+    autofr.train(ArcFace(0.3), many, run_dir=tmp_path / "run", resume=True, **asked)
+    assert same_outcome(tmp_path / "whole", tmp_path / "run")
+
+
+def test_what_the_disk_reader_reads_is_what_is_there(many: Path) -> None:
+    scan = scan_folder(many)
+    cached = load_folder(scan, 32)
+    read = disk_reader(many, [many / name for name in scan.names], 32)
+    wanted = torch.tensor([5, 3, 3, 59])
+    assert torch.equal(read(wanted), cached.read(wanted))
