@@ -1,39 +1,40 @@
-"""Faces from a folder with one sub-folder an identity."""
+"""Faces in a folder with one sub-folder an identity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from autofr.data.faces import Faces
-from autofr.data.reading import disk_reader, in_parallel
+from autofr.data.reading import Pixels, find_landmarks
 from autofr.exceptions import AutofrError
 from autofr.images import SUFFIXES, read_image
-from autofr.masks import landmark_scheme, read_landmarks
-from autofr.masks.geometry import AWAY, UNSEEN
-
-MAX_BAD = 0.05
-"""Share of unreadable images past which a folder is refused."""
-CACHE_SHARE = 0.5
-"""Share of the free memory that decoded pixels may take; a larger set is decoded anew for each batch."""
 
 
 @dataclass(frozen=True)
 class FolderScan:
     """The images below a folder, found but not yet read."""
 
-    folder: Path
+    source: Path
     names: list[str]
     landmarks: Path | None
     scheme: str | None = None
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
+        """See :class:`autofr.data.reading.Scan`."""
+        return read_image(self.source / self.names[place], size, size)
+
+    def where(self, place: int) -> str:
+        """See :class:`autofr.data.reading.Scan`."""
+        return str(self.source / self.names[place])
+
+    def there(self) -> bool:
+        """See :class:`autofr.data.reading.Scan`. A file system that was unmounted leaves an empty folder."""
+        try:
+            with os.scandir(self.source) as entries:
+                return next(entries, None) is not None
+        except OSError:
+            return False
 
 
 def scan_folder(folder: str | Path, landmarks: str | Path | None = None, scheme: str | None = None) -> FolderScan:
@@ -47,123 +48,10 @@ def scan_folder(folder: str | Path, landmarks: str | Path | None = None, scheme:
     Raises:
         AutofrError: no such folder, no image in it, no such landmarks file, or no such scheme.
     """
-    if scheme is not None:
-        landmark_scheme(scheme)
     root = Path(folder)
     if not root.is_dir():
         raise AutofrError(f"no such folder {root}; --data takes a folder with one sub-folder an identity")
     names = sorted(f"{p.parent.name}/{p.name}" for p in root.glob("*/*") if p.suffix.lower() in SUFFIXES)
     if not names:
         raise AutofrError(f"{root} holds no images; expected {root}/IDENTITY/IMAGE.jpg")
-    beside = root.resolve().with_name(f"{root.resolve().name}_landmarks.npz")
-    found = Path(landmarks) if landmarks is not None else beside if beside.is_file() else None
-    if found is not None and not found.is_file():
-        raise AutofrError(f"no landmarks file {found}; name one that exists, or turn masks off with --mask-prob 0")
-    return FolderScan(root, names, found, scheme)
-
-
-def load_folder(scan: FolderScan, image_size: int, progress: Callable[[int], None] | None = None) -> Faces:
-    """Read every image of ``scan`` once: check it, and keep its pixels if they fit in memory.
-
-    Args:
-        scan: what :func:`scan_folder` found.
-        image_size: side that images are resized to, pixels.
-        progress: called with the number of images done since the last call.
-
-    Raises:
-        AutofrError: more than 5 % of the images cannot be read, or a broken landmarks file.
-    """
-    by_name, scheme = read_landmarks(scan.landmarks, scan.scheme) if scan.landmarks is not None else (None, None)
-    paths = [scan.folder / name for name in scan.names]
-    cached = len(paths) * 3 * image_size**2 <= CACHE_SHARE * _free_memory()
-    pixels = np.empty((len(paths) if cached else 0, 3, image_size, image_size), dtype=np.uint8)
-    sizes = np.zeros((len(paths), 2), dtype=np.float32)
-    reasons: dict[int, str] = {}
-
-    def check(index: int) -> None:
-        try:
-            image, sizes[index] = read_image(paths[index], image_size, image_size)
-            if cached:
-                pixels[index] = image
-        except OSError as error:
-            reasons[index] = str(error)
-        if progress is not None:
-            progress(1)
-
-    in_parallel(check, range(len(paths)), lambda index: str(paths[index]))
-    good = [i for i in range(len(paths)) if i not in reasons]
-    notes = _skipped(scan, reasons)
-    names = [scan.names[i] for i in good]
-    folders = [name.split("/")[0] for name in names]
-    identities = sorted(set(folders))
-    number = {identity: i for i, identity in enumerate(identities)}
-    labels = torch.tensor([number[f] for f in folders])
-    alone = int((torch.bincount(labels) == 1).sum())
-    if alone:
-        notes.append(f"{alone} identities have one image: kept for training, not for validation")
-    landmarks = None
-    if by_name is not None:
-        if not any(name in by_name for name in names):
-            raise AutofrError(
-                f"landmarks file {scan.landmarks} names no image of {scan.folder}: it has "
-                f"'{next(iter(by_name), '(nothing)')}', the folder '{names[0]}'"
-            )
-        landmarks = _align(by_name, names, sizes[good], image_size)
-    kept = torch.tensor(good)
-    tensor, chosen = torch.from_numpy(pixels), [paths[i] for i in good]
-    read = (lambda wanted: tensor[kept[wanted]]) if cached else disk_reader(scan.folder, chosen, image_size)
-    faces = Faces(
-        source=str(scan.folder),
-        read=read,
-        labels=labels,
-        identities=identities,
-        names=names,
-        landmarks=landmarks,
-        image_size=image_size,
-        scheme=scheme,
-    )
-    return replace(faces, notes=(*notes, *_never_masked(faces)))
-
-
-def _skipped(scan: FolderScan, reasons: dict[int, str]) -> list[str]:
-    if not reasons:
-        return []
-    first = "; ".join(reasons[i] for i in sorted(reasons)[:3])
-    told = f"{len(reasons)} of {len(scan)} images cannot be read ({first}{'; ...' if len(reasons) > 3 else ''})"
-    if len(reasons) > MAX_BAD * len(scan):
-        raise AutofrError(f"{told}: over {MAX_BAD:.0%}; repair or remove them")
-    return [f"{told}: skipped"]
-
-
-def _align(
-    by_name: dict[str, np.ndarray[tuple[int, int], np.dtype[np.float32]]],
-    names: Sequence[str],
-    sizes: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    image_size: int,
-) -> Tensor:
-    """Landmarks in the order of ``names``, in pixels of the resized images; NaN where there are none."""
-    nothing = np.full_like(next(iter(by_name.values())), np.nan)
-    stored = np.stack([by_name.get(name, nothing) for name in names])
-    scaled = (stored + 0.5) * (image_size / sizes[:, None, :]) - 0.5
-    scaled[~np.isfinite(scaled).all((1, 2))] = np.nan
-    return torch.from_numpy(scaled.astype(np.float32))
-
-
-def _never_masked(faces: Faces) -> list[str]:
-    """One line each on the faces that are left bare, and why."""
-    kinds = faces.placement()
-    told = []
-    if kinds is not None:
-        for kind, why in ((UNSEEN, "have no usable landmarks"), (AWAY, "are turned too far away")):
-            count = int((kinds == kind).sum())
-            if count:
-                told.append(f"{count} of {len(faces)} images {why}: never masked")
-    return told
-
-
-def _free_memory() -> int:
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 4 * 2**30  # no such file outside Linux: assume a small laptop
+    return FolderScan(root, names, find_landmarks(root.resolve(), landmarks, scheme), scheme)

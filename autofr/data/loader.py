@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.data.folder import MAX_BAD
+from autofr.data.load import MAX_BAD
 from autofr.data.reading import UnreadableImagesError, in_background
 from autofr.exceptions import AutofrError
 from autofr.masks import RandomFaceMask, flip_anchors

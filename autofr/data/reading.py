@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autofr.exceptions import AutofrError
-from autofr.images import read_image
+from autofr.masks import landmark_scheme
 
 PATIENCE = 300.0
 """Seconds that a folder may be away (unmounted, a server that restarts) before reading gives up."""
@@ -29,6 +30,40 @@ STUCK = 120.0
 """Seconds after which a read that does not return is taken for one that never will."""
 
 T = TypeVar("T")
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class Scan(Protocol):
+    """Images of faces that were found but not yet read.
+
+    Attributes:
+        source: where: a folder or a file.
+        names: ``IDENTITY/IMAGE`` of each.
+        landmarks: a file for :func:`autofr.masks.read_landmarks`; ``None``: there is none.
+        scheme: what its points are; ``None``: the file or their number says it.
+    """
+
+    @property
+    def source(self) -> Path: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def landmarks(self) -> Path | None: ...
+    @property
+    def scheme(self) -> str | None: ...
+
+    def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
+        """The image at ``place`` as (3, size, size) RGB, and its stored width and height.
+
+        Raises:
+            OSError: it cannot be read; the message names it.
+        """
+
+    def where(self, place: int) -> str:
+        """What the image at ``place`` is called in an error."""
+
+    def there(self) -> bool:
+        """Whether the source can be reached at all."""
 
 
 class UnreadableImagesError(AutofrError):
@@ -104,37 +139,57 @@ def in_parallel(work: Callable[[int], None], places: Iterable[int], name: Callab
         raise failures[0]
 
 
-def disk_reader(folder: Path, paths: Sequence[Path], image_size: int) -> Callable[[Tensor], Tensor]:
-    """What :attr:`autofr.data.Faces.read` is for image files: they are decoded whenever they are asked for.
+def find_landmarks(source: Path, landmarks: str | Path | None, scheme: str | None) -> Path | None:
+    """The landmarks file of a source: the one named, or ``SOURCE_landmarks.npz`` beside it, if there is one.
 
-    What cannot be read is tried again for ``BRIEFLY`` seconds, or ``PATIENCE`` where the folder is away: empty, gone,
+    Raises:
+        AutofrError: no such file, or no such scheme.
+    """
+    if scheme is not None:
+        landmark_scheme(scheme)
+    beside = source.with_name(f"{source.stem if source.is_file() else source.name}_landmarks.npz")
+    found = Path(landmarks) if landmarks is not None else beside if beside.is_file() else None
+    if found is not None and not found.is_file():
+        raise AutofrError(f"no landmarks file {found}; name one that exists, or turn masks off with --mask-prob 0")
+    return found
+
+
+def disk_reader(scan: Scan, kept: Tensor, image_size: int) -> Callable[[Tensor], Tensor]:
+    """What :attr:`autofr.data.Faces.read` is for images on a disk: they are decoded whenever they are asked for.
+
+    What cannot be read is tried again for ``BRIEFLY`` seconds, or ``PATIENCE`` where the source is away: empty, gone,
     or most of the images with it. Then it is an :class:`UnreadableImagesError`, or an :class:`AutofrError`.
+
+    Args:
+        scan: the images.
+        kept: (N,) int64, which of them are asked for by which index.
+        image_size: side that they are resized to, pixels.
     """
 
     def read(wanted: Tensor) -> Tensor:
-        numbers = wanted.tolist()
+        numbers = kept[wanted].tolist()
         pixels = np.empty((len(numbers), 3, image_size, image_size), dtype=np.uint8)
         reasons: dict[int, str] = {}
 
         def one(place: int) -> None:
             try:
-                pixels[place], _ = read_image(paths[numbers[place]], image_size, image_size)
+                pixels[place], _ = scan.decode(numbers[place], image_size)
                 reasons.pop(place, None)
             except OSError as error:
                 reasons[place] = str(error)
 
         def name(place: int) -> str:
-            return str(paths[numbers[place]])
+            return scan.where(numbers[place])
 
         in_parallel(one, range(len(numbers)), name)
         waited, pause = 0.0, 0.25
         while reasons:
-            away = 2 * len(reasons) > len(numbers) > 1 or not _there(folder)
+            away = 2 * len(reasons) > len(numbers) > 1 or not scan.there()
             first = reasons[min(reasons)]
             if away and waited >= PATIENCE:
                 raise AutofrError(
                     f"{len(reasons)} of {len(numbers)} images cannot be read ({first}), for {waited:.0f} s: is "
-                    f"{folder} away? Bring it back and go on with --resume"
+                    f"{scan.source} away? Bring it back and go on with --resume"
                 )
             if not away and waited >= BRIEFLY:
                 raise UnreadableImagesError(
@@ -146,11 +201,3 @@ def disk_reader(folder: Path, paths: Sequence[Path], image_size: int) -> Callabl
         return torch.from_numpy(pixels)
 
     return read
-
-
-def _there(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except OSError:
-        return False

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from autofr.backbones import create_backbone
-from autofr.data import Faces, load_folder, scan_folder, split_by_identity, synthetic_faces
-from autofr.data.folder import FolderScan
+from autofr.data import Faces, Scan, load_faces, scan, split_by_identity, synthetic_faces
 from autofr.data.loader import TrainingBatches
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.device import pick_device
@@ -121,7 +120,7 @@ def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepa
     create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
     source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
-    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source)
+    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source.names)
     recipe = resolved_recipe(call, count)
     for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
         create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
@@ -146,21 +145,19 @@ def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepa
     return Prepared(space, call, recipe, device, training, validation, config)
 
 
-def _scan(
-    data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None
-) -> FolderScan | Faces | None:
+def _scan(data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None) -> Scan | Faces | None:
     if isinstance(data, (str, Path)):
-        return scan_folder(data, landmarks, scheme)
+        return scan(data, landmarks, scheme)
     if landmarks is not None or scheme is not None:
         raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
     return data
 
 
-def _load(source: FolderScan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
+def _load(source: Scan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
     if isinstance(source, Faces):
         return source
     if source is None:
         with display.bar("drawing faces", SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES) as advance:
             return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
-    with display.bar("reading faces", len(source)) as advance:
-        return load_folder(source, image_size, advance)
+    with display.bar("reading faces", len(source.names)) as advance:
+        return load_faces(source, image_size, advance)

@@ -8,14 +8,14 @@ from PIL import Image
 
 from autofr import AutofrError
 from autofr import images as images_module
-from autofr.data import folder as folder_module
-from autofr.data import load_folder, scan_folder
+from autofr.data import load as load_module
+from autofr.data import load_faces, scan_folder
 from autofr.data.synthetic import TRAITS, face_geometry
 from autofr.masks.geometry import AWAY
 
 
 def test_reads_identities_images_and_landmarks(folder: Path) -> None:
-    faces = load_folder(scan_folder(folder), 48)
+    faces = load_faces(scan_folder(folder), 48)
     assert len(faces) == 32
     assert faces.labels.tolist() == [i for i in range(8) for _ in range(4)]
     assert faces.identities[0] == "person_0000"
@@ -26,16 +26,16 @@ def test_reads_identities_images_and_landmarks(folder: Path) -> None:
 
 
 def test_landmarks_follow_the_resize(folder: Path) -> None:
-    small, large = load_folder(scan_folder(folder), 48).landmarks, load_folder(scan_folder(folder), 96).landmarks
+    small, large = load_faces(scan_folder(folder), 48).landmarks, load_faces(scan_folder(folder), 96).landmarks
     assert small is not None
     assert large is not None
     torch.testing.assert_close((small + 0.5) * 2, large + 0.5)
 
 
 def test_pixels_that_do_not_fit_in_memory_are_read_from_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached = load_folder(scan_folder(folder), 32)
-    monkeypatch.setattr(folder_module, "_free_memory", lambda: 0)
-    lazy = load_folder(scan_folder(folder), 32)
+    cached = load_faces(scan_folder(folder), 32)
+    monkeypatch.setattr(load_module, "_free_memory", lambda: 0)
+    lazy = load_faces(scan_folder(folder), 32)
     wanted = torch.tensor([7, 0, 31])
     assert torch.equal(lazy.read(wanted), cached.read(wanted))
     (folder / lazy.names[0]).unlink()
@@ -55,26 +55,26 @@ def test_an_unreadable_image_is_named_skipped_and_counted(tmp_path: Path, make_f
     folder = make_folder(tmp_path / "many", identities=12)
     bad = folder / "person_0003" / "001.png"
     bad.write_bytes(bad.read_bytes()[:200])
-    faces = load_folder(scan_folder(folder), 48)
+    faces = load_faces(scan_folder(folder), 48)
     assert len(faces) == 47
     assert "person_0003/001.png" not in faces.names
     assert any("1 of 48 images cannot be read" in n and "person_0003/001.png" in n for n in faces.notes)
     for other in ("000", "002"):
         (folder / "person_0003" / f"{other}.png").write_bytes(b"no image")
     with pytest.raises(AutofrError, match=r"3 of 48 images cannot be read .*over 5%"):
-        load_folder(scan_folder(folder), 48)
+        load_faces(scan_folder(folder), 48)
 
 
 def test_a_decompression_bomb_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images_module, "MAX_PIXELS", 1000)
     with pytest.raises(AutofrError, match="claims 48x48 pixels"):
-        load_folder(scan_folder(folder), 48)
+        load_faces(scan_folder(folder), 48)
 
 
 def test_an_identity_with_one_image_is_kept_and_told(folder: Path) -> None:
     for name in ("001", "002", "003"):
         (folder / "person_0002" / f"{name}.png").unlink()
-    faces = load_folder(scan_folder(folder), 48)
+    faces = load_faces(scan_folder(folder), 48)
     assert len(faces) == 29
     assert sum("1 identities have one image" in note for note in faces.notes) == 1
 
@@ -85,7 +85,7 @@ def test_images_without_landmarks_are_told(folder: Path) -> None:
         names, landmarks = archive["names"], archive["landmarks"].copy()
     landmarks[4, 3] = np.nan
     np.savez(path, names=names[:-1], landmarks=landmarks[:-1])
-    faces = load_folder(scan_folder(folder), 48)
+    faces = load_faces(scan_folder(folder), 48)
     assert faces.landmarks is not None
     assert faces.landmarks[[4, 31]].isnan().all()
     assert int(faces.landmarks[:, 0, 0].isnan().sum()) == 2
@@ -98,7 +98,7 @@ def test_landmarks_that_name_none_of_the_images_are_refused(folder: Path) -> Non
         names, landmarks = archive["names"], archive["landmarks"]
     np.savez(path, names=np.char.add("faces/", names), landmarks=landmarks)
     with pytest.raises(AutofrError, match=r"names no image .*'faces/person_0000/000.png', the folder 'person_0000"):
-        load_folder(scan_folder(folder), 48)
+        load_faces(scan_folder(folder), 48)
 
 
 def test_named_landmarks_must_exist(folder: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_faces_that_are_turned_away_are_told(folder: Path) -> None:
     away = np.radians(80)
     landmarks[3] = np.stack([x * np.cos(away) + z * np.sin(away), y], 1) * 16 + 24
     np.savez(path, names=names, landmarks=landmarks)
-    faces = load_folder(scan_folder(folder), 48)
+    faces = load_faces(scan_folder(folder), 48)
     assert any("1 of 32 images are turned too far away: never masked" in note for note in faces.notes)
     kinds = faces.placement()
     assert kinds is not None

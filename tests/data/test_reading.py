@@ -20,7 +20,7 @@ from torch import Tensor
 
 import autofr
 from autofr import AutofrError
-from autofr.data import Faces, load_folder, loader, reading, scan_folder
+from autofr.data import Faces, load_faces, loader, reading, scan_folder
 from autofr.data.loader import TrainingBatches
 from autofr.data.reading import UnreadableImagesError, disk_reader, in_background, in_parallel
 from autofr.losses import ArcFace
@@ -46,8 +46,8 @@ def many(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
 @pytest.fixture
 def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
     """Its faces, read from disk whenever they are asked for."""
-    monkeypatch.setattr("autofr.data.folder.CACHE_SHARE", 0.0)
-    return load_folder(scan_folder(many), 32)
+    monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
+    return load_faces(scan_folder(many), 32)
 
 
 def test_in_parallel_does_all_and_raises_what_is_raised() -> None:
@@ -221,7 +221,7 @@ def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
     same_outcome: Callable[[Path, Path], bool],
 ) -> None:
-    monkeypatch.setattr("autofr.data.folder.CACHE_SHARE", 0.0)
+    monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
     asked = tiny | {"image_size": 32}
     autofr.train(ArcFace(0.3), many, run_dir=tmp_path / "whole", **asked)
     away = many.with_name("away")
@@ -241,7 +241,7 @@ def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
 
 def test_what_the_disk_reader_reads_is_what_is_there(many: Path) -> None:
     scan = scan_folder(many)
-    cached = load_folder(scan, 32)
-    read = disk_reader(many, [many / name for name in scan.names], 32)
+    cached = load_faces(scan, 32)
+    read = disk_reader(scan, torch.arange(60), 32)
     wanted = torch.tensor([5, 3, 3, 59])
     assert torch.equal(read(wanted), cached.read(wanted))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from autofr import AutofrError
-from autofr.data import load_folder, scan_folder
+from autofr.data import load_faces, scan_folder
 from autofr.detection import Face, find_landmarks
 from autofr.detection.align import TEMPLATE
 
@@ -78,7 +78,7 @@ def test_aligned_faces_are_a_data_set(photos: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "faces/a/2.jpg") as image:
         assert image.size == (112, 112)
         assert image.format == "JPEG"
-    faces = load_folder(scan_folder(tmp_path / "faces"), 112)
+    faces = load_faces(scan_folder(tmp_path / "faces"), 112)
     assert faces.landmarks is not None
     np.testing.assert_allclose(faces.landmarks[0], TEMPLATE, atol=1e-2)
     assert not (tmp_path / "faces/b/deep/3.png").exists()
@@ -173,7 +173,7 @@ def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
     )
     assert found.images == 48
     assert found.detected >= 44
-    faces = load_folder(scan_folder(tmp_path / "f"), 112)
+    faces = load_faces(scan_folder(tmp_path / "f"), 112)
     assert faces.anchors is not None
     assert faces.landmarks is not None
     eyes = faces.landmarks[:, 36:48].mean(1)

@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold
 
 import autofr
 from autofr import AutofrError
-from autofr.data import load_folder, scan_folder
+from autofr.data import load_faces, scan_folder
 from autofr.data.ijb import read_ijb
 from autofr.embedder import load_embedder
 from autofr.evaluation.embedding import masked_faces
@@ -27,7 +27,7 @@ QUIET: dict[str, Any] = {"progress": False, "device": "cpu"}
 
 def embeddings(net: Path, folder: Path, flip: bool = True) -> torch.Tensor:
     """Of a folder's images, by way of the embedder alone."""
-    faces = load_folder(scan_folder(folder), 112)
+    faces = load_faces(scan_folder(folder), 112)
     pixels = faces.read(torch.arange(len(faces)))
     embedder = load_embedder(net)
     size = embedder.config["image_size"]
@@ -72,7 +72,7 @@ def test_masks_on_the_probe_on_both_or_nowhere(net: Path, folder: Path, tmp_path
     assert all(entry["masked"] == [True, True] for entry in reports["both"]["results"]["masked"]["worst"])
     assert all(entry["masked"] == [True, False] for entry in reports["probe"]["results"]["masked"]["worst"])
     # Both sides masked, by hand.
-    faces = load_folder(scan_folder(folder), 112)
+    faces = load_faces(scan_folder(folder), 112)
     copies = masked_faces(faces, range(32), 0)
     target = tmp_path / "copies"
     for place, name in enumerate(faces.names):
@@ -107,7 +107,7 @@ def test_stored_embeddings_score_as_the_model_does(net: Path, folder: Path, tmp_
 
 
 def test_a_bin_file_plain_and_masked(net: Path, folder: Path, tmp_path: Path) -> None:
-    faces = load_folder(scan_folder(folder), 112)
+    faces = load_faces(scan_folder(folder), 112)
     encoded, same = [], []
     for place in range(40):
         genuine = place % 2 == 0

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autofr.data import Faces, load_folder, scan_folder
-from autofr.data.folder import FolderScan
+from autofr.data import Faces, load_faces, scan
 from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.stored import identities_of
 from autofr.evaluation.streaming import AllPairs, Side
@@ -117,15 +116,15 @@ class Protocol(ABC):
 
         Args:
             data: where they are.
-            landmarks, scheme: as :func:`autofr.data.scan_folder` takes them.
+            landmarks, scheme: as :func:`autofr.data.scan` takes them.
             progress: opens a bar of a name and a total, for a ``with`` statement.
 
         Raises:
             AutofrError: they cannot be read.
         """
-        scan: FolderScan = scan_folder(data, landmarks, scheme)
-        with progress("reading faces", len(scan)) as advance:
-            return load_folder(scan, FACE_SIZE, advance)
+        found = scan(data, landmarks, scheme)
+        with progress("reading faces", len(found.names)) as advance:
+            return load_faces(found, FACE_SIZE, advance)
 
     def rows_of(self, data: Path, progress: Callable[[str, int], Any]) -> tuple[list[str], Tensor]:
         """Names and identities of the images of which embeddings were stored, in their order.
@@ -133,7 +132,7 @@ class Protocol(ABC):
         Args:
             data, progress: as for :meth:`load`.
         """
-        names = scan_folder(data).names
+        names = scan(data).names
         return names, identities_of(names)
 
     @abstractmethod

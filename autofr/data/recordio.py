@@ -1,0 +1,162 @@
+"""Faces in an MXNet RecordIO file, ``train.rec``, the form of the public face recognition sets. No MXNet.
+
+A file is a row of records: a magic number, a length, the content, filled up to a multiple of 4 bytes. A record's content
+is a header (flag, label, two ids), ``flag`` more labels, and the bytes of an image. InsightFace's sets have records of the
+identities too, and one that says where those are; neither holds an image. The file is walked from record to record, so no
+index (``train.idx``) is needed, and nothing is believed that the file does not bear out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from autofr.data.reading import Pixels, find_landmarks
+from autofr.exceptions import AutofrError
+from autofr.images import decode_image
+
+MAGIC = 0xCED7230A
+MAX_RECORD = 2**26
+"""Bytes. A face of 112 pixels has a few thousand; what claims more is no image."""
+_WORD, _HEADER = struct.Struct("<II"), struct.Struct("<IfQQ")
+
+
+@dataclass(frozen=True)
+class RecordScan:
+    """The images of a RecordIO file, found but not yet read.
+
+    Attributes:
+        source, names, landmarks, scheme: see :class:`autofr.data.reading.Scan`. A name is ``LABEL/RECORD``, numbers of
+            7 and 8 digits; records are counted from 0.
+        spans: (N, 3) int64, first and last byte of each record in the file, and where in its content the image begins.
+    """
+
+    source: Path
+    names: list[str]
+    landmarks: Path | None
+    scheme: str | None
+    spans: npt.NDArray[np.int64]
+
+    def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
+        """See :class:`autofr.data.reading.Scan`."""
+        first, last, image_at = self.spans[place].tolist()
+        with open(self.source, "rb") as file:
+            file.seek(first)
+            content = _joined(file.read(last - first))
+        image = decode_image(io.BytesIO(content[image_at:]), self.where(place))
+        stored = image.size
+        if stored != (size, size):
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(image).transpose(2, 0, 1), stored
+
+    def where(self, place: int) -> str:
+        """See :class:`autofr.data.reading.Scan`."""
+        return f"{self.source}: {self.names[place]}"
+
+    def there(self) -> bool:
+        """See :class:`autofr.data.reading.Scan`."""
+        return self.source.is_file() and self.source.stat().st_size > 0
+
+
+def scan_records(path: str | Path, landmarks: str | Path | None = None, scheme: str | None = None) -> RecordScan:
+    """Find the images of a RecordIO file. Only headers are read.
+
+    Args:
+        path: the ``.rec`` file.
+        landmarks: an ``.npz`` for :func:`autofr.masks.read_landmarks`; ``None``: ``FILE_landmarks.npz`` beside it.
+        scheme: what its points are; ``None``: the file or their number says it.
+
+    Raises:
+        AutofrError: no such file; no RecordIO, cut short, or with a record that claims what the file does not hold; or
+            no image in it.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise AutofrError(f"no file {source}; --data takes a folder with one sub-folder an identity, or a .rec file")
+    names: list[str] = []
+    spans: list[tuple[int, int, int]] = []
+    with open(source, "rb") as file:
+        for number, (first, last, length, head) in enumerate(_records(source, file)):
+            label, image_at = _header(source, first, length, head)
+            if length > image_at:
+                names.append(f"{label:07d}/{number:08d}")
+                spans.append((first, last, image_at))
+    if not names:
+        raise AutofrError(f"{source} holds no images")
+    return RecordScan(source, names, find_landmarks(source.resolve(), landmarks, scheme), scheme, np.array(spans))
+
+
+def _records(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, bytes]]:
+    """First and last byte of each record, how long its content is, and the beginning of that."""
+    size = os.fstat(file.fileno()).st_size
+    position = 0
+    while position < size:
+        first, length, head = position, 0, b""
+        while True:
+            part, stated = _word(path, file.read(_WORD.size), position, size)
+            if (part in (2, 3)) != (position > first):
+                raise AutofrError(f"{path}: the record at byte {first} is put together of parts out of order")
+            length += stated + (_WORD.size // 2 if part in (2, 3) else 0)  # a magic number was left out between parts
+            if length > MAX_RECORD:
+                raise AutofrError(
+                    f"{path}: the record at byte {first} has {length} bytes; an image has {MAX_RECORD} at most"
+                )
+            if position == first:
+                head = file.read(min(stated, _HEADER.size + 4))
+            position += _WORD.size + (stated + 3) // 4 * 4
+            file.seek(position)
+            if part in (0, 3):
+                break
+        yield first, min(position, size), length, head
+
+
+def _word(path: Path, word: bytes, position: int, size: int) -> tuple[int, int]:
+    """Which part of a record is at ``position`` (0: all of it; 1, 2, 3: its beginning, middle, end), and its length."""
+    if len(word) < _WORD.size:
+        raise AutofrError(f"{path} is cut short: what is at byte {position} has no length, or no end")
+    magic, stated = _WORD.unpack(word)
+    part, length = stated >> 29, stated & (2**29 - 1)
+    if magic != MAGIC or part > 3:
+        raise AutofrError(f"{path} is no RecordIO file: at byte {position} is no record")
+    if position + _WORD.size + length > size:
+        raise AutofrError(f"{path} is cut short: the record at byte {position} claims {length} bytes, past its end")
+    return part, length
+
+
+def _header(path: Path, position: int, length: int, head: bytes) -> tuple[int, int]:
+    """The identity of a record, and how many bytes of its content stand before the image."""
+    if len(head) < _HEADER.size:
+        raise AutofrError(f"{path}: the record at byte {position} has {length} bytes, and no header")
+    flag, label, _, _ = _HEADER.unpack(head[: _HEADER.size])
+    before = _HEADER.size + 4 * flag
+    if before > length:
+        raise AutofrError(f"{path}: the record at byte {position} claims {flag} labels, and has {length} bytes")
+    if before == length:  # an identity's record, or the first one
+        return 0, before
+    if flag:
+        if len(head) < _HEADER.size + 4:
+            raise AutofrError(f"{path}: the record at byte {position} has no label")
+        (label,) = struct.unpack("<f", head[_HEADER.size :])
+    if not (0 <= label < 1e7 and label == int(label)):
+        raise AutofrError(f"{path}: the record at byte {position} is of identity {label}, which is no whole number")
+    return int(label), before
+
+
+def _joined(raw: bytes) -> bytes:
+    """The content of a record. One that has the magic number at a multiple of 4 bytes is stored in parts, without."""
+    parts, position = [], 0
+    while position < len(raw):
+        _, stated = _WORD.unpack_from(raw, position)
+        begin = position + _WORD.size
+        parts.append(raw[begin : begin + (stated & (2**29 - 1))])
+        position = begin + ((stated & (2**29 - 1)) + 3) // 4 * 4
+    return struct.pack("<I", MAGIC).join(parts)

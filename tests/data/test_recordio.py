@@ -1,0 +1,150 @@
+"""RecordIO files: one of MXNet's own writer where it is, and files written here, word by word."""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import autofr
+from autofr import AutofrError
+from autofr.data import load_faces, scan, scan_records
+from autofr.data.recordio import MAGIC, MAX_RECORD
+
+WORD = struct.pack("<I", MAGIC)
+
+
+def png(colour: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 40), (colour, 10, 200)).save(out, "PNG")
+    return out.getvalue()
+
+
+def part(content: bytes, kind: int = 0) -> bytes:
+    return WORD + struct.pack("<I", kind << 29 | len(content)) + content + bytes(-len(content) % 4)
+
+
+def content(image: bytes, label: float, labels: tuple[float, ...] = (), flag: int | None = None) -> bytes:
+    header = struct.pack("<IfQQ", len(labels) if flag is None else flag, label, 1, 0)
+    return header + struct.pack(f"<{len(labels)}f", *labels) + image
+
+
+def write(path: Path, *records: bytes) -> Path:
+    path.write_bytes(b"".join(records))
+    return path
+
+
+def test_records_as_they_are_written(tmp_path: Path) -> None:
+    """A header record, images with one label and with several, and identities' records after them."""
+    path = write(
+        tmp_path / "train.rec",
+        part(content(b"", 0, (4.0, 6.0))),
+        part(content(png(1), 0)),
+        part(content(png(2), 0)),
+        part(content(png(3), 9.0, (1.0, 0.0))),
+        part(content(b"", 0, (1.0, 3.0))),
+        part(content(b"", 0, (3.0, 4.0))),
+    )
+    found = scan_records(path)
+    assert found.names == ["0000000/00000001", "0000000/00000002", "0000001/00000003"]
+    faces = load_faces(found, 40)
+    assert faces.labels.tolist() == [0, 0, 1]
+    assert faces.read(torch.arange(3))[:, 0, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_content_with_the_magic_number_in_it_is_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    """MXNet stores it in parts, without the number; a lossless image shows that nothing else changed."""
+    image = png(5)
+    whole = content(image + bytes(-len(image) % 4), 2.0) + WORD + bytes(8) + WORD + b"tail"
+    cuts = [i for i in range(0, len(whole), 4) if whole[i : i + 4] == WORD]
+    pieces = [whole[: cuts[0]], whole[cuts[0] + 4 : cuts[1]], whole[cuts[1] + 4 :]]
+    path = write(
+        tmp_path / "a.rec", part(content(png(4), 1.0)), *(part(p, k) for p, k in zip(pieces, (1, 2, 3), strict=True))
+    )
+    if not cached:
+        monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
+    found = scan_records(path)
+    assert found.names == ["0000001/00000000", "0000002/00000001"]
+    assert load_faces(found, 40).read(torch.arange(2))[:, 0, 3, 3].tolist() == [4, 5]
+    first, last, _ = found.spans[1].tolist()
+    from autofr.data.recordio import _joined
+
+    assert _joined(path.read_bytes()[first:last]) == whole
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (b"", "holds no images"),
+        (b"no record", "is no RecordIO file: at byte 0"),
+        (WORD, "is cut short"),
+        (part(content(png(1), 0))[:-40], "is cut short: the record at byte 0 claims"),
+        (WORD + struct.pack("<I", 2**29 - 1) + bytes(99), "claims 536870911 bytes, past its end"),
+        (WORD + struct.pack("<I", 2**32 - 1) + bytes(99), "is no RecordIO file"),
+        (part(b"short"), "and no header"),
+        (part(content(png(1), 0, flag=2**30)), "claims 1073741824 labels"),
+        (part(content(png(1), float("nan"))), "of identity nan"),
+        (part(content(png(1), -1.0)), "of identity -1.0"),
+        (part(content(png(1), 0.5)), "of identity 0.5"),
+        (part(content(png(1), 0), kind=2), "parts out of order"),
+        (part(content(png(1), 0), kind=1), "has no length, or no end"),
+        (part(content(png(1), 0), kind=1) + part(b"x"), "parts out of order"),
+        (part(content(b"", 0)), "holds no images"),
+    ],
+)
+def test_what_a_file_does_not_bear_out_is_refused(tmp_path: Path, broken: bytes, told: str) -> None:
+    with pytest.raises(AutofrError, match=told):
+        scan_records(write(tmp_path / "a.rec", broken))
+
+
+def test_a_record_beyond_all_measure_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    with open(path, "wb") as file:  # a sparse file: nothing is on the disk
+        file.write(WORD + struct.pack("<I", MAX_RECORD + 4))
+        file.truncate(2 * MAX_RECORD)
+    with pytest.raises(AutofrError, match="has 67108868 bytes, over 67108864"):
+        scan_records(path)
+
+
+def test_a_broken_image_is_named_and_skipped(tmp_path: Path) -> None:
+    records = [part(content(png(i), i // 2)) for i in range(40)]
+    records[7] = part(content(b"no image", 3))
+    faces = load_faces(scan_records(write(tmp_path / "a.rec", *records)), 40)
+    assert len(faces) == 39
+    assert "a.rec: 0000003/00000007" in faces.notes[0]
+
+
+def test_the_real_file(real_faces: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Written by MXNet: its images are those of the first identities of the training folder."""
+    path = real_faces / "insightface" / "train.rec"
+    found = scan(path)
+    faces = load_faces(found, 112)
+    assert len(faces) == 1640
+    assert len(faces.identities) == 120
+    index = [line.split() for line in (path.with_suffix(".idx")).read_text().splitlines()]
+    starts = {int(number): int(start) for number, start in index}
+    assert found.spans[:, 0].tolist() == [starts[number] for number in range(1, 1641)]
+    folder = sorted(p for p in (real_faces / "train").glob("cfp_*"))[:120]
+    counts = [len(list(p.iterdir())) for p in folder]
+    assert torch.bincount(faces.labels).tolist() == counts
+    asked = tiny | {"epochs": 0.1, "batch_size": 64, "mask_prob": 0.0, "image_size": 32, "validation_identities": 20}
+    result = autofr.train("arcface:0.3", path, run_dir=tmp_path / "run", **asked)
+    assert result.config["data"]["images"] == 1640
+
+
+def test_landmarks_go_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.rec", *(part(content(png(i), i // 2)) for i in range(4)))
+    names = np.array(["0000000/00000000", "0000001/00000003"])
+    np.savez(tmp_path / "train_landmarks.npz", names=names, landmarks=np.full((2, 68, 2), 20, dtype=np.float32))
+    faces = load_faces(scan(path), 40)
+    assert faces.landmarks is not None
+    assert faces.landmarks.isfinite().all((1, 2)).tolist() == [True, False, False, True]
+    with pytest.raises(AutofrError, match="no landmarks file"):
+        scan(path, tmp_path / "none.npz")
