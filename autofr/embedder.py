@@ -17,6 +17,8 @@ from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
 from autofr.files import read_json, replacing_folder, write_durably, write_json, write_tensors
 
+MAX_SIDE, MAX_DIM = 1024, 2**16
+"""Pixels of an image's side and length of an embedding; a configuration that claims more is not believed."""
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -58,11 +60,32 @@ def build_embedder(config: dict[str, Any], tensors: dict[str, Tensor], where: st
         AutofrError: they do not fit each other; ``where`` says whose they are.
     """
     try:
-        backbone = create_backbone(config["backbone"], int(config["image_size"]), int(config["embedding_dim"]))
+        name, size, dim = str(config["backbone"]), int(config["image_size"]), int(config["embedding_dim"])
+        if not (0 < size <= MAX_SIDE and 0 < dim <= MAX_DIM):
+            raise ValueError(f"it claims images of {size} pixels and embeddings of {dim}")
+        _check_shapes(name, size, dim, tensors)
+        backbone = create_backbone(name, size, dim)
         backbone.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AutofrError(f"{where}: weights and configuration do not fit: {str(error).splitlines()[0]}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        first = str(error).splitlines() or [type(error).__name__]
+        raise AutofrError(f"{where}: weights and configuration do not fit: {first[0]}") from error
     return Embedder(backbone, config).eval().requires_grad_(False)
+
+
+def _check_shapes(name: str, size: int, dim: int, tensors: dict[str, Tensor]) -> None:
+    """Nothing, if the tensors are those of the backbone: before there is one, which could be of any size.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if name.startswith("timm/"):  # of which some compute while they are made; their sizes are timm's
+        return
+    with torch.device("meta"):
+        expected = {key: tensor.shape for key, tensor in create_backbone(name, size, dim).state_dict().items()}
+    for key in expected.keys() | tensors.keys():
+        found = tensors[key].shape if key in tensors else None
+        if found != expected.get(key):
+            raise ValueError(f"{key} is {found}, not {expected.get(key)}")
 
 
 def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:

@@ -82,6 +82,7 @@ class SearchSpace:
         return f"SearchSpace({', '.join(f'{k}={v!r}' for k, v in self.dimensions.items())})"
 
 
+_MAX_FILE = 2**20
 # Beside the package, in a checkout as in site-packages. Not imported: a user's own ./search_spaces would shadow it.
 _SHIPPED = Path(__file__).resolve().parent.parent / "search_spaces"
 
@@ -153,7 +154,9 @@ def available_spaces() -> dict[str, tuple[str, str]]:
 
 def _first_line(path: Path) -> str:
     try:
+        if path.stat().st_size > _MAX_FILE:
+            return f"broken: it has over {_MAX_FILE} bytes"
         doc = ast.get_docstring(ast.parse(path.read_bytes()))
-    except (OSError, SyntaxError, ValueError) as error:
-        return f"broken: {error}"
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"broken: {error or type(error).__name__}".splitlines()[0]
     return (doc or "(no docstring)").splitlines()[0]

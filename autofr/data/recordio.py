@@ -1,9 +1,9 @@
 """Faces in an MXNet RecordIO file, ``train.rec``, the form of the public face recognition sets. No MXNet.
 
-A file is a row of records: a magic number, a length, the content, filled up to a multiple of 4 bytes. A record's content
-is a header (flag, label, two ids), ``flag`` more labels, and the bytes of an image. InsightFace's sets have records of the
-identities too, and one that says where those are; neither holds an image. The file is walked from record to record, so no
-index (``train.idx``) is needed, and nothing is believed that the file does not bear out.
+A file is a row of records: a magic number, a length, the content, filled up to a multiple of 4 bytes. A record's
+content is a header (flag, label, two ids), ``flag`` more labels, and the bytes of an image. InsightFace's sets have
+records of the identities too, and one that says where those are; neither holds an image. The file is walked from record
+to record, so no index (``train.idx``) is needed, and nothing is believed that the file does not bear out.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def _records(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, bytes]
                 raise AutofrError(f"{path}: the record at byte {first} is put together of parts out of order")
             length += stated + (_WORD.size // 2 if part in (2, 3) else 0)  # a magic number was left out between parts
             if length > MAX_RECORD:
-                raise AutofrError(
-                    f"{path}: the record at byte {first} has {length} bytes; an image has {MAX_RECORD} at most"
-                )
+                raise AutofrError(f"{path}: the record at byte {first} has {length} bytes, over {MAX_RECORD}")
             if position == first:
                 head = file.read(min(stated, _HEADER.size + 4))
             position += _WORD.size + (stated + 3) // 4 * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,23 @@ from autofr.exceptions import AutofrError
 from autofr.masks.schemes import landmark_scheme, scheme_of
 
 Points = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+MAX_RATIO, SMALL = 100, 2**26
+"""What unpacks to more than ``SMALL`` bytes and to so many times its size is no landmarks file but a bomb."""
+
+
+def _check_unpacked(path: Path) -> None:
+    """Nothing, if the archive is of a size that landmarks have.
+
+    Raises:
+        AutofrError: it unpacks to far more than it is long.
+        Exception: it is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > max(SMALL, MAX_RATIO * path.stat().st_size):
+        raise AutofrError(f"landmarks file {path} unpacks to {unpacked} bytes, over {MAX_RATIO} times its size")
 
 
 def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Points], str]:
@@ -32,10 +50,13 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
     if not path.is_file():
         raise AutofrError(f"no landmarks file {path}; 'autofr landmarks' makes one")
     try:
+        _check_unpacked(path)
         with np.load(path, allow_pickle=False) as archive:
             names, landmarks = archive["names"], archive["landmarks"].astype(np.float32)
             detected = archive["detected"].astype(bool) if "detected" in archive else np.ones(len(names), dtype=bool)
             stated = str(archive["scheme"]) if "scheme" in archive else None
+    except AutofrError:
+        raise
     except (ValueError, EOFError) as error:  # text, or pickled objects: numpy's advice to allow pickles is not ours
         raise AutofrError(f"landmarks file {path} cannot be read: it is no .npz archive of plain arrays") from error
     except Exception as error:

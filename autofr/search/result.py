@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,12 @@ class SearchResult:
     @cached_property
     def records(self) -> list[Record]:
         """The committed generations, oldest first."""
-        return Journal(self.run_dir).sound().records
+        records = Journal(self.run_dir).sound().records
+        columns = {dim: len(names) for dim, names in self.config["space"]["options"].items()}
+        for record in records:
+            if {dim: len(p) for dim, p in record.alpha.items()} != columns:
+                raise AutofrError(f"{self.run_dir}: journal and configuration are of different searches")
+        return records
 
     @property
     def options(self) -> list[tuple[str, str]]:
@@ -140,6 +146,32 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
     loaded = read_json(path)
-    if not isinstance(loaded, dict) or not {"space", "data", "recipe", "policy"} <= loaded.keys():
+    if not _is_config(loaded):
         raise AutofrError(f"{path} is no configuration of a run; give the run directory itself")
-    return loaded
+    return dict(loaded)
+
+
+def _is_config(loaded: Any) -> bool:
+    """Whether all is there that is read from a configuration, and of its kind."""
+
+    def has(values: Any, **kinds: type | UnionType) -> bool:
+        return isinstance(values, dict) and all(isinstance(values.get(key), kind) for key, kind in kinds.items())
+
+    text, count = str | NoneType, int
+    return (
+        has(loaded, space=dict, data=dict, recipe=dict, policy=str, population=count, seed=count, device=str)
+        and 1 <= loaded["population"] <= 10_000
+        and has(loaded["space"], options=dict, name=text, ranges=dict | NoneType)
+        and all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names) and names
+            for names in loaded["space"]["options"].values()
+        )
+        and all(_is_interval(ends) for ends in (loaded["space"].get("ranges") or {}).values())
+        and has(loaded["data"], source=text, landmarks=text, images=count, identities=count, fingerprint=str)
+        and has(loaded["recipe"], image_size=count, embedding_dim=count, fmr=int | float)
+        and "validation_identities" in loaded["data"]
+    )
+
+
+def _is_interval(ends: Any) -> bool:
+    return isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
