@@ -12,6 +12,7 @@ from rich.table import Table
 
 from autofr.exceptions import AutofrError
 from autofr.progress import command_name
+from autofr.search.config import resume_command
 from autofr.search.journal import Journal
 from autofr.search.result import SearchResult
 from autofr.spaces import available_spaces, is_space_file
@@ -37,7 +38,7 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
     config = SearchResult(run_dir).config
     made_by = "train" if config["population"] == 1 else "search"
     if made_by != command:
-        raise AutofrError(f"{run_dir} was made by {made_by}; go on with: {command_name()} {made_by} --resume {run_dir}")
+        raise AutofrError(f"{run_dir} was made by {made_by}; go on with: {resume_command(run_dir, config)}")
     name = config["space"]["name"]
     if name is None:
         raise AutofrError(
@@ -48,7 +49,7 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
     if command == "search" and is_space_file(name) and space is None:
         raise AutofrError(
             f"the space of {run_dir} is the file {name}, which is Python and would be executed; if you trust it, name "
-            f"it: {command_name()} search --resume {run_dir} --space {name}"
+            f"it: {resume_command(run_dir, config)}"
         )
     if command == "search":
         what = {"space": name, "policy": config["policy"], "population": config["population"]}

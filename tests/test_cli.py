@@ -1,6 +1,7 @@
 """The command line, as its user runs it: real processes."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -51,7 +52,18 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
-    for command in ("search", "train", "evaluate", "compare", "latency", "landmarks", "mask", "spaces", "ui"):
+    for command in (
+        "search",
+        "train",
+        "evaluate",
+        "compare",
+        "latency",
+        "landmarks",
+        "mask",
+        "spaces",
+        "ui",
+        "sync-tracking",
+    ):
         done = run(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "usage: autofr" in done.stdout
@@ -262,6 +274,26 @@ def test_evaluate_refuses_what_is_no_model(folder: Path, tmp_path: Path, capsys:
     assert not (tmp_path / "out").exists()
 
 
+def listening(process: int) -> set[str]:
+    """Addresses, as the kernel writes them, that a process and its descendants listen on."""
+    family, waiting = set(), [process]
+    while waiting:
+        family.add(pid := waiting.pop())
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            waiting += map(int, (thread / "children").read_text().split())
+    sockets = set()
+    for pid in family:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            sockets.add(os.readlink(descriptor))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1])
+    return found
+
+
 def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ui", str(tmp_path)]) == 2
     assert "nothing is tracked" in capsys.readouterr().err
@@ -309,6 +341,9 @@ def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, m
             except OSError:
                 time.sleep(0.5)
         assert b"MLflow" in page
+        addresses = listening(process.pid)
+        assert f"0100007F:{port:04X}" in addresses  # 127.0.0.1
+        assert all(address.startswith("0100007F:") for address in addresses)
         body = json.dumps({"experiment_ids": ["1"]}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}

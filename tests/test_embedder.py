@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,28 @@ def test_what_is_no_checkpoint_is_named(embedder: Embedder, tmp_path: Path) -> N
     (folder / "model.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(AutofrError, match="cannot be read"):
         autofr.load_embedder(folder)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"embedding_dim": 2**40},
+        {"image_size": 2**30},
+        {"image_size": 1024},  # as large as is believed: the shapes do not fit
+        {"embedding_dim": 2**16},
+        {"backbone": "ir100-w900"},
+        {"backbone": "ir100-w99999999999999999999"},
+        {"backbone": ["ir_mini"]},
+        {"image_size": "NaN"},
+        {"image_size": -32},
+    ],
+)
+def test_a_network_of_another_size_than_its_weights_is_not_made(
+    embedder: Embedder, tmp_path: Path, claim: dict[str, object]
+) -> None:
+    embedder.save(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**CONFIG, **claim}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(AutofrError, match=r"do not fit|unknown backbone|cannot take"):
+        autofr.load_embedder(tmp_path / "model")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB

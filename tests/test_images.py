@@ -1,3 +1,6 @@
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +39,38 @@ def test_what_is_no_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     with pytest.raises(OSError, match="claims 64x64 pixels"):
         open_image(tmp_path / "big.png")
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(10**6), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (2**31 - 1, 1), (8_001, 8_000), (12_000, 8_000)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_refused_by_its_claim(tmp_path: Path, width: int, height: int) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_claiming(width, height))
+    with pytest.raises(OSError, match=r"bomb\.png"):
+        open_image(tmp_path / "bomb.png")
+
+
+def test_only_the_formats_of_the_suffixes_are_read(tmp_path: Path) -> None:
+    """Pillow would hand PostScript to another program, whatever the file is called."""
+    image = Image.new("RGB", (20, 10))
+    for kind in ("EPS", "TIFF", "PPM", "GIF"):
+        image.save(tmp_path / "face.jpg", kind)
+        with pytest.raises(OSError, match="cannot identify image file"):
+            open_image(tmp_path / "face.jpg")
+    for kind in ("JPEG", "PNG", "BMP", "WEBP"):
+        image.save(tmp_path / "face.jpg", kind)
+        assert open_image(tmp_path / "face.jpg").size == (20, 10)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "face.png")
+    with pytest.raises(OSError, match="no regular file"):
+        open_image(tmp_path / "face.png")

@@ -189,7 +189,7 @@ def disk_reader(scan: Scan, kept: Tensor, image_size: int) -> Callable[[Tensor],
             if away and waited >= PATIENCE:
                 raise AutofrError(
                     f"{len(reasons)} of {len(numbers)} images cannot be read ({first}), for {waited:.0f} s: is "
-                    f"{scan.source} away? Bring it back and go on with --resume"
+                    f"{scan.source} away? Bring it back"
                 )
             if not away and waited >= BRIEFLY:
                 raise UnreadableImagesError(

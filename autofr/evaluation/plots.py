@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+MOST_LABELLED = 60
+"""Generations of a lineage that has room for labels; a longer one is drawn as dots, no larger."""
+
 
 def plot_alpha(alpha: npt.NDArray[np.float64], options: Sequence[tuple[str, str]], path: Path) -> None:
     """α over generations, one panel a dimension.
@@ -40,12 +43,14 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
 
     Args:
         lineage: rows of :attr:`autofr.search.SearchResult.lineage`.
-        dimensions: the space's; a member is labelled with what it drew.
+        dimensions: the space's; a member is labelled with what it drew, in a run of 60 generations or fewer.
         path: the picture to write.
     """
     generations = max(row["generation"] for row in lineage) + 1
     members = max(row["member"] for row in lineage) + 1
-    figure = Figure(figsize=(2.2 + 1.7 * members, 1.5 + 0.55 * generations), layout="constrained")
+    dense = generations > MOST_LABELLED
+    height = 34.5 if dense else 1.5 + 0.55 * generations
+    figure = Figure(figsize=(2.2 + 1.7 * members, height), layout="constrained")
     axes = figure.subplots()
     behind = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     winners = {row["generation"] + 1: row["member"] for row in lineage if row["winner"]}
@@ -56,7 +61,10 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
             axes.plot([row["parent"], x], [y - 1, y], color=colour, linewidth=line, zorder=order)
         score = "diverged" if row["reward"] is None else f"{row['reward']:.4f}"
         label = "\n".join([*(str(row[dim]) for dim in dimensions), score])
-        axes.annotate(label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7, bbox=behind)
+        if not dense:
+            axes.annotate(
+                label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7, bbox=behind
+            )
         if row["reward"] is None:
             axes.scatter([x], [y], marker="x", color="black", zorder=3)
     alive = [row for row in lineage if row["reward"] is not None]
@@ -64,7 +72,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
         [r["member"] for r in alive],
         [r["generation"] + 1 for r in alive],
         c=[r["reward"] for r in alive],
-        s=130,
+        s=15 if dense else 130,
         zorder=3,
     )
     figure.colorbar(drawn, label="reward", shrink=0.6)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autofr.arrays import npy_of, texts
 from autofr.exceptions import AutofrError
 
 
@@ -53,7 +56,10 @@ def _labels(path: Path) -> list[str]:
             raise AutofrError(
                 f"labels {path} are {array.dtype} of shape {array.shape}; expected whole numbers or strings"
             )
-        return [str(value) for value in array.tolist()]
+        try:
+            return texts(array)
+        except ValueError as error:
+            raise AutofrError(f"labels {path} cannot be read: {error}") from error
     if not path.is_file():
         raise AutofrError(f"no labels file {path}")
     try:
@@ -81,13 +87,10 @@ def check_vectors(vectors: Tensor, names: Sequence[str], what: str) -> None:
             raise AutofrError(f"{len(places)} of {len(vectors)} embeddings of {what} are {told} ({listed})")
 
 
-def _array(path: Path, what: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def _array(path: Path, what: str) -> npt.NDArray[Any]:
     if not path.is_file():
         raise AutofrError(f"no {what} file {path}")
     try:
-        array = np.load(path, allow_pickle=False)
-    except Exception as error:  # numpy's own advice, to allow pickles, is not ours
-        raise AutofrError(f"{what} {path} cannot be read: empty, truncated, or no .npy of plain numbers") from error
-    if not isinstance(array, np.ndarray):
-        raise AutofrError(f"{what} {path} is an archive of several arrays; expected a .npy")
-    return array
+        return npy_of(path)
+    except ValueError as error:
+        raise AutofrError(f"{what} {path} cannot be read: {error}; expected a .npy of plain numbers") from error

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from autofr.arrays import read_npy, texts
 from autofr.exceptions import AutofrError
 from autofr.masks.schemes import landmark_scheme, scheme_of
 
@@ -17,17 +20,23 @@ MAX_RATIO, SMALL = 100, 2**26
 """What unpacks to more than ``SMALL`` bytes and to so many times its size is no landmarks file but a bomb."""
 
 
-def _check_unpacked(path: Path) -> None:
-    """Nothing, if the archive is of a size that landmarks have.
+def _unpacked(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an archive, by name.
 
     Raises:
         AutofrError: it unpacks to far more than it is long.
-        Exception: it is no archive.
+        Exception: it is no archive, or not of arrays.
     """
     with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(SMALL, MAX_RATIO * path.stat().st_size):
-        raise AutofrError(f"landmarks file {path} unpacks to {unpacked} bytes, over {MAX_RATIO} times its size")
+        members = archive.infolist()
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > max(SMALL, MAX_RATIO * path.stat().st_size):
+            raise AutofrError(f"landmarks file {path} unpacks to {unpacked} bytes, over {MAX_RATIO} times its size")
+        found = {}
+        for member in members:
+            with archive.open(member) as file:
+                found[member.filename.removesuffix(".npy")] = read_npy(file, member.file_size)
+    return found
 
 
 def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Points], str]:
@@ -50,19 +59,19 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
     if not path.is_file():
         raise AutofrError(f"no landmarks file {path}; 'autofr landmarks' makes one")
     try:
-        _check_unpacked(path)
-        with np.load(path, allow_pickle=False) as archive:
-            names, landmarks = archive["names"], archive["landmarks"].astype(np.float32)
-            detected = archive["detected"].astype(bool) if "detected" in archive else np.ones(len(names), dtype=bool)
-            stated = str(archive["scheme"]) if "scheme" in archive else None
+        arrays = _unpacked(path)
+        names, landmarks = arrays["names"], arrays["landmarks"].astype(np.float32)
+        detected = arrays["detected"].astype(bool) if "detected" in arrays else np.ones(len(names), dtype=bool)
+        stated = str(arrays["scheme"]) if "scheme" in arrays else None
+        listed = texts(names)
     except AutofrError:
         raise
-    except (ValueError, EOFError) as error:  # text, or pickled objects: numpy's advice to allow pickles is not ours
-        raise AutofrError(f"landmarks file {path} cannot be read: it is no .npz archive of plain arrays") from error
-    except Exception as error:
+    except KeyError as error:
         raise AutofrError(
-            f"landmarks file {path} cannot be read ({error}); it needs 'names' and 'landmarks'"
+            f"landmarks file {path} cannot be read ({error} is missing); it needs 'names' and 'landmarks'"
         ) from error
+    except Exception as error:  # text, pickled objects, a broken archive
+        raise AutofrError(f"landmarks file {path} cannot be read: it is no .npz archive of plain arrays") from error
     if landmarks.ndim != 3 or landmarks.shape[2] != 2 or names.ndim != 1 or names.dtype.kind != "U":
         raise AutofrError(
             f"landmarks file {path} holds {names.dtype} names of shape {names.shape} and landmarks of shape "
@@ -87,4 +96,4 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
             f"landmarks file {path} has {landmarks.shape[1]} points a face, scheme {found.name} has {found.count}"
         )
     landmarks[~detected] = np.nan
-    return dict(zip(names.tolist(), landmarks, strict=True)), found.name
+    return dict(zip(listed, landmarks, strict=True)), found.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -102,5 +103,5 @@ def resume_command(run_dir: Path, config: dict[str, Any]) -> str:
     command, name = "train" if config["population"] == 1 else "search", config["space"]["name"]
     if name is None:  # built in Python: nothing to name on a command line
         return f"autofr.{command}(..., run_dir={str(run_dir)!r}, resume=True)"
-    by_path = f" --space {name}" if is_space_file(name) and command == "search" else ""
-    return f"{command_name()} {command} --resume {run_dir}{by_path}"
+    by_path = ["--space", name] if is_space_file(name) and command == "search" else []
+    return shlex.join([command_name(), command, "--resume", str(run_dir), *by_path])

@@ -155,18 +155,21 @@ def _is_config(loaded: Any) -> bool:
     """Whether all is there that is read from a configuration, and of its kind."""
 
     def has(values: Any, **kinds: type | UnionType) -> bool:
-        return isinstance(values, dict) and all(isinstance(values.get(key), kind) for key, kind in kinds.items())
+        return isinstance(values, dict) and all(
+            k in values and isinstance(values[k], kind) for k, kind in kinds.items()
+        )
 
     text, count = str | NoneType, int
     return (
         has(loaded, space=dict, data=dict, recipe=dict, policy=str, population=count, seed=count, device=str)
         and 1 <= loaded["population"] <= 10_000
-        and has(loaded["space"], options=dict, name=text, ranges=dict | NoneType)
+        and has(loaded["space"], options=dict, name=text)
+        and isinstance(loaded["space"].get("ranges", {}), dict)
         and all(
             isinstance(names, list) and all(isinstance(name, str) for name in names) and names
             for names in loaded["space"]["options"].values()
         )
-        and all(_is_interval(ends) for ends in (loaded["space"].get("ranges") or {}).values())
+        and all(_is_interval(ends) for ends in loaded["space"].get("ranges", {}).values())
         and has(loaded["data"], source=text, landmarks=text, images=count, identities=count, fingerprint=str)
         and has(loaded["recipe"], image_size=count, embedding_dim=count, fmr=int | float)
         and "validation_identities" in loaded["data"]

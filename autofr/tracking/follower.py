@@ -8,6 +8,7 @@ does: ``calling`` and ``called`` around each call of MLflow, ``logged N``, ``fai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -27,7 +28,8 @@ def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
     from autofr.tracking.mirror import Mirror
 
     def hear(sign: str) -> None:
-        print(sign, file=say, flush=True)
+        with contextlib.suppress(OSError):  # a search that was killed hears nothing
+            print(sign, file=say, flush=True)
 
     messages: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(told, messages), daemon=True).start()
@@ -75,13 +77,13 @@ def reason(error: Exception) -> str:
 
 def main() -> int:
     """Follow the run directory named on the command line."""
-    os.nice(10)  # training goes first
+    if hasattr(os, "SCHED_IDLE"):  # training goes first: threads that wait for each other suffer from any other load
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
     say = os.fdopen(os.dup(1), "w")  # MLflow's own words do not belong there
     os.dup2(2, 1)
-    try:
-        return follow(Path(sys.argv[1]), sys.stdin, say)
-    except BrokenPipeError:  # the search is gone, and nobody listens
-        return 1
+    return follow(Path(sys.argv[1]), sys.stdin, say)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from autofr.progress import command_name
 from autofr.tracking.store import tracking_uri
 
-SHARE = 0.05
+SHARE = 0.02
 """Of the search's time, how long its end may wait for a store that is slow or down."""
 SLOW = 4.0
 """Seconds of one call past which a store is slow."""
@@ -43,18 +43,22 @@ class Tracker:
         if self._process is not None:
             threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes] | None:
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         alone = {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "autofr.tracking.follower", str(self.run_dir.absolute())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | alone,
-            start_new_session=True,  # a Ctrl-C is the search's, which says what it means
-        )
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "autofr.tracking.follower", str(self.run_dir.absolute())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | alone,
+                start_new_session=True,  # a Ctrl-C is the search's, which says what it means
+            )
+        except OSError as error:
+            self.say(f"MLflow is not written: no process for it ({error}); autofr sync-tracking fills it in")
+            return None
 
     def committed(self) -> None:
         """A generation was committed. Returns at once."""

@@ -25,13 +25,13 @@ def test_reads_numbers_and_refuses_everything_else(tmp_path: Path) -> None:
         read_embeddings(path)
     for content in (b"", b"\x93NUMPY\x01\x00"):
         path.write_bytes(content)
-        with pytest.raises(AutofrError, match="empty, truncated"):
+        with pytest.raises(AutofrError, match=r"no \.npy array"):
             read_embeddings(path)
     with pytest.raises(AutofrError, match="no embeddings file"):
         read_embeddings(tmp_path / "none.npy")
     np.savez(tmp_path / "a.npz", a=np.zeros(2))
     (tmp_path / "a.npz").rename(path)
-    with pytest.raises(AutofrError, match="archive"):
+    with pytest.raises(AutofrError, match=r"no \.npy array"):
         read_embeddings(path)
 
 

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,23 @@ def test_detected_must_have_a_row_a_name(tmp_path: Path) -> None:
         )
         with pytest.raises(AutofrError, match=message):
             read_landmarks(path)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(
+        tmp_path / "x.npz", names=np.array(["a"]), landmarks=np.zeros((200_000, 68, 2), dtype=np.float32)
+    )
+    assert (tmp_path / "x.npz").stat().st_size < 2**18
+    with pytest.raises(AutofrError, match=r"unpacks to .* bytes, over 100 times its size"):
+        read_landmarks(tmp_path / "x.npz")
+
+
+def test_names_that_are_no_text_and_members_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
+    strange = np.array([97, 0x110000], dtype=np.uint32).view("<U2")
+    np.savez(tmp_path / "x.npz", names=strange, landmarks=np.zeros((1, 68, 2)))
+    with pytest.raises(AutofrError, match=r"no .npz archive of plain arrays"):
+        read_landmarks(tmp_path / "x.npz")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("names.npy", "no array")
+    with pytest.raises(AutofrError, match=r"no .npz archive of plain arrays"):
+        read_landmarks(tmp_path / "x.npz")

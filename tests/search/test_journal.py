@@ -218,9 +218,11 @@ def test_bank_round_trip(tmp_path: Path) -> None:
         assert (found[key].generation, found[key].member) == (entry.generation, entry.member)
         assert found[key].state.keys() == entry.state.keys()
         assert all(torch.equal(found[key].state[n], t) for n, t in entry.state.items())
-    (tmp_path / "x.safetensors").write_bytes(b"no such thing")
-    with pytest.raises(AutofrError, match="no checkpoint of a search"):
-        load_bank(tmp_path / "x.safetensors")
+    huge = (2**32).to_bytes(8, "little") + b"{}"  # a header that claims 4 GiB
+    for content in (b"no such thing", huge, b"", (tmp_path / "b.safetensors").read_bytes()[:-1]):
+        (tmp_path / "x.safetensors").write_bytes(content)
+        with pytest.raises(AutofrError, match="no checkpoint of a search"):
+            load_bank(tmp_path / "x.safetensors")
 
 
 def test_records_are_plain_json(tmp_path: Path) -> None:

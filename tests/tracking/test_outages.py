@@ -3,17 +3,8 @@
 What it should show is what the run directory gives when it is written to a new store in one go.
 """
 
-import http.server
-import os
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +18,7 @@ from autofr.data import Faces
 from autofr.lock import locked
 from autofr.losses import ArcFace
 from autofr.search import loop
+from autofr.testing.servers import MlflowServer, slow_relay
 from autofr.tracking import tracking_uri
 from autofr.tracking.sync import sync_tracking
 
@@ -75,41 +67,10 @@ def in_one_go(shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return fill
 
 
-class Server:
-    """A real MLflow server, on a port of its own, over a SQLite store."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
-        folder.mkdir()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
-                return
-            except (OSError, urllib.error.URLError):
-                assert self.process.poll() is None
-                time.sleep(0.2)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    made = Server(tmp_path / "server")
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    (tmp_path / "server").mkdir()
+    made = MlflowServer(tmp_path / "server")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
     yield made
     made.kill()
@@ -155,7 +116,7 @@ def test_a_store_that_cannot_be_made_then_can(
 
 
 def test_a_server_that_is_not_there_at_the_start(
-    search: Search, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+    search: Search, shown: Shown, in_one_go: Any, server: MlflowServer, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
     said = search(run_dir)
@@ -166,7 +127,7 @@ def test_a_server_that_is_not_there_at_the_start(
 
 
 def test_a_server_that_is_killed_and_restarted_amid_the_run(
-    search: Any, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+    search: Any, shown: Shown, in_one_go: Any, server: MlflowServer, tmp_path: Path
 ) -> None:
     server.start()
     run_dir = tmp_path / "run"
@@ -187,7 +148,7 @@ def test_a_server_that_is_killed_and_restarted_amid_the_run(
 
 
 def test_a_server_that_is_killed_for_good_amid_the_run(
-    search: Any, shown: Shown, in_one_go: Any, server: Server, tmp_path: Path
+    search: Any, shown: Shown, in_one_go: Any, server: MlflowServer, tmp_path: Path
 ) -> None:
     server.start()
     run_dir = tmp_path / "run"
@@ -205,7 +166,7 @@ def test_a_server_that_is_killed_for_good_amid_the_run(
     assert shown(server.uri) == in_one_go(run_dir)
 
 
-def logged(server: Server) -> list[float]:
+def logged(server: MlflowServer) -> list[float]:
     """The generations that the server has."""
     from mlflow import MlflowClient
 
@@ -219,45 +180,18 @@ def test_a_server_that_takes_five_seconds_a_call(
     search: Search,
     shown: Shown,
     in_one_go: Any,
-    server: Server,
+    server: MlflowServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The search ends long before the hundred calls that it has for the store have been answered."""
     server.start()
     run_dir = tmp_path / "run"
-    answered = []
-
-    class Slow(http.server.BaseHTTPRequestHandler):
-        def relay(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            time.sleep(5)
-            headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-            asked = urllib.request.Request(server.uri + self.path, body or None, headers, method=self.command)
-            try:
-                answer = urllib.request.urlopen(asked)
-            except urllib.error.HTTPError as error:
-                answer = error
-            content = answer.read()
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-            self.end_headers()
-            self.wfile.write(content)
-            answered.append(self.path)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    slow = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=slow.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{slow.server_address[1]}")
-    said = search(run_dir)
-    assert missing(said, run_dir)
-    assert len(answered) < 20
-    slow.shutdown()
+    with slow_relay(server.uri, 5) as (address, answered):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        said = search(run_dir)
+        assert missing(said, run_dir)
+        assert len(answered) < 20
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     sync_tracking(run_dir)
     assert shown(server.uri) == in_one_go(run_dir)
@@ -314,7 +248,8 @@ def test_a_search_that_is_killed_is_shown_as_killed(tmp_path: Path) -> None:
     process.join()
     from mlflow import MlflowClient
 
-    sync_tracking_when_free(run_dir)
+    with locked(run_dir / "tracking.lock", "it writes for ever", patience=60):
+        pass
     client = MlflowClient(tracking_uri(tmp_path))
     runs = client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
     assert {run.info.status for run in runs} == {"KILLED"}

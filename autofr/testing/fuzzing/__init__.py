@@ -1,0 +1,6 @@
+"""Broken files for every parser of autofr: only clear errors may come of them, and nothing may be executed."""
+
+from autofr.testing.fuzzing.fuzz import Outcome, fuzz
+from autofr.testing.fuzzing.targets import TARGETS, Target
+
+__all__ = ["TARGETS", "Outcome", "Target", "fuzz"]
