@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from autofr.backbones import create_backbone
 from autofr.data.loader import Batch
 from autofr.dimensions import Value
+from autofr.exceptions import AutofrError
 from autofr.losses import MarginLoss
 from autofr.seeding import seeded
 from autofr.spaces import Assignment, SearchSpace
@@ -219,7 +220,10 @@ class Population:
             member = previous[index] if same else self._new(index, key)
             if key not in bank.entries:
                 bank.entries[key] = Entry(member.state() if not same else self._new(index, key).state())
-            member.load(bank.entries[key].state)
+            try:
+                member.load(bank.entries[key].state)
+            except (KeyError, RuntimeError) as error:  # a checkpoint of another network, or of another search
+                raise AutofrError(f"the weights of {key} in the checkpoint do not fit: {error}") from error
             member.begin(assignment["loss"])
             self.members.append(member)
         return self.members

@@ -138,9 +138,9 @@ def _run(
             search_loop(run)
             return _write_down(run, run_dir, prepared.training)
         except BaseException as error:
-            run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             if not isinstance(error.__cause__, EveryMemberDivergedError):  # it would diverge again
                 display.say(_where_it_stands(run, run_dir, config))
+            run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
 
 

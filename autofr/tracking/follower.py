@@ -13,10 +13,15 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from autofr.lock import locked
+from autofr.tracking.store import check_reachable, tracking_uri
+
+if TYPE_CHECKING:
+    from autofr.tracking.mirror import Mirror
 
 ENDS = ("FINISHED", "FAILED", "KILLED")
 LONGEST_PAUSE = 60.0
@@ -25,7 +30,6 @@ LONGEST_PAUSE = 60.0
 
 def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
     """Keep MLflow up to ``run_dir`` until the search ends. Returns the exit status: 0 if MLflow has all of it."""
-    from autofr.tracking.mirror import Mirror
 
     def hear(sign: str) -> None:
         with contextlib.suppress(OSError):  # a search that was killed hears nothing
@@ -35,9 +39,10 @@ def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
     threading.Thread(target=_listen, args=(told, messages), daemon=True).start()
     # A process that followed the search before it was resumed may still be writing.
     with locked(run_dir / "tracking.lock", "another process writes this search to MLflow", patience=3600):
-        mirror, pause, status = Mirror(run_dir, hear), 0.0, ""
+        mirror, pause, status = None, 0.0, ""
         while True:
             try:
+                mirror = mirror or _mirror(run_dir, hear)
                 hear(f"logged {mirror.sync()}")
                 pause = 0.0
                 if status:
@@ -48,8 +53,16 @@ def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
                 pause = min(LONGEST_PAUSE, max(1.0, 2 * pause))
                 if status:
                     return 1
-                mirror = Mirror(run_dir, hear)  # what it remembers of MLflow may be wrong
+                mirror = None  # what it remembers of MLflow may be wrong
             status = _next(messages, pause)
+
+
+def _mirror(run_dir: Path, hear: Callable[[str], None]) -> Mirror:
+    """What writes to the store, if that may be there: to import it costs seconds that training may miss."""
+    check_reachable(tracking_uri(run_dir.parent))
+    from autofr.tracking.mirror import Mirror
+
+    return Mirror(run_dir, hear)
 
 
 def _next(messages: queue.Queue[str], pause: float) -> str:

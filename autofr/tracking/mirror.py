@@ -94,8 +94,9 @@ class Mirror:
             whole = record in kept and journal.whole(record)
             model = self._log_checkpoint(client, runs, record, journal if whole else None)
             for old in _superseded(journal.records[: record.generation + 1]):
-                if old.generation <= known:  # the others never had weights there
-                    self._drop_weights(client, runs.models[_model_name(self.run_dir, old)][0])
+                name = _model_name(self.run_dir, old)
+                if old.generation <= known and name in runs.models:  # the others never had weights there
+                    self._drop_weights(client, runs.models[name][0])
             self._log_metrics(client, runs, record, model)
             runs.logged = record.generation
         return len(journal.records)

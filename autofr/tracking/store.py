@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import socket
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +26,25 @@ SEARCH_TAG, MEMBER_TAG = "autofr.search", "autofr.member"
 def tracking_uri(runs: Path) -> str:
     """Where runs are tracked: ``MLFLOW_TRACKING_URI``, or else a SQLite file in the folder of run directories."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+
+
+def check_reachable(uri: str) -> None:
+    """Nothing, if a store may be there: a look that costs nothing, where importing MLflow costs seconds.
+
+    Raises:
+        OSError: nobody listens at its address.
+        sqlite3.Error: its database is locked, or none.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.hostname is not None:
+        if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+            return  # it is reached another way
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=10).close()
+    elif uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_file():
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=5)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
 
 
 def client_of(uri: str) -> MlflowClient:

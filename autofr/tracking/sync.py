@@ -8,6 +8,7 @@ from autofr.exceptions import AutofrError
 from autofr.lock import locked
 from autofr.tracking.follower import reason
 from autofr.tracking.mirror import Mirror
+from autofr.tracking.store import check_reachable
 
 
 def sync_tracking(run_dir: Path) -> str:
@@ -25,6 +26,7 @@ def sync_tracking(run_dir: Path) -> str:
     with locked(run_dir / "tracking.lock", busy, patience=1):
         status = "FINISHED" if mirror.complete else "RUNNING" if _at_work(run_dir) else "KILLED"
         try:
+            check_reachable(mirror.uri)
             generations = mirror.sync()
             if status != "RUNNING":
                 mirror.end(status)

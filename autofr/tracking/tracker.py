@@ -13,7 +13,7 @@ from pathlib import Path
 from autofr.progress import command_name
 from autofr.tracking.store import tracking_uri
 
-SHARE = 0.02
+SHARE = 0.01
 """Of the search's time, how long its end may wait for a store that is slow or down."""
 SLOW = 4.0
 """Seconds of one call past which a store is slow."""

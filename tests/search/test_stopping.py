@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,34 @@ def test_a_space_file_is_executed_only_where_it_was_named(faces: Path, tmp_path:
     assert resumed.returncode == 0, err
     assert proof.exists()
     assert os.listdir(run_dir / "model")
+
+
+def test_a_checkpoint_of_another_network_is_refused(faces: Path, tmp_path: Path) -> None:
+    """With a journal that vouches for it: whoever hands in a run directory writes both."""
+    from autofr.files import sha256
+    from autofr.search.bank_file import load_bank, save_bank
+    from autofr.search.record import Record
+
+    run_dir = tmp_path / "run"
+    process = search(faces, run_dir)
+    until_committed(process, run_dir, 2)
+    process.kill()
+    process.communicate()
+    lines = [Record.from_line(line) for line in (run_dir / "journal.jsonl").read_bytes().splitlines(keepends=True)]
+    newest = run_dir / "checkpoints" / lines[-1].checkpoint
+    bank = load_bank(newest)
+    state = bank.entries[lines[-1].keys[0]].state
+    state["centres"] = state["centres"][:, :3].contiguous()
+    save_bank(newest, bank)
+    forged = [*lines[:-1], replace(lines[-1], sha256=sha256(newest))]
+    (run_dir / "journal.jsonl").write_bytes(b"".join(line.to_line() for line in forged))
+    refused = begin("search", "--resume", run_dir, "--no-tracking")
+    _, err = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert "the weights of ir_mini-w0.25 in the checkpoint do not fit" in err
+    forged[-1] = replace(forged[-1], policy={"rng": "none"})
+    (run_dir / "journal.jsonl").write_bytes(b"".join(line.to_line() for line in forged))
+    refused = begin("search", "--resume", run_dir, "--no-tracking")
+    _, err = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert "its policy state is no state of thompson" in err
