@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from autofr import AutofrError
 from autofr.testing.fuzzing import TARGETS, Target, fuzz
-from autofr.testing.fuzzing import fuzz as fuzz_module
 
 
 @pytest.mark.slow
@@ -72,18 +71,18 @@ def _dawdle(content: bytes) -> None:
         (_refuse_without_a_word, "AutofrError at test_fuzzing.py"),
         (lambda content: {}[0], "KeyError at test_fuzzing.py"),
         (lambda content: 1 // 0, "ZeroDivisionError at test_fuzzing.py"),
-        (_evaluate, "RuntimeError at fuzz.py"),
-        (_start, "RuntimeError at fuzz.py"),
-        (_start_a_shell, "RuntimeError at fuzz.py"),
+        (_evaluate, "RuntimeError at feeding.py"),
+        (_start, "RuntimeError at feeding.py"),
+        (_start_a_shell, "RuntimeError at feeding.py"),
         (_dawdle, "slow"),
     ],
 )
 def test_what_is_a_failure(parse: Callable[[bytes], Any], told: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autofr.testing.fuzzing.fuzz.SLOW", 0.01)
+    monkeypatch.setattr("autofr.testing.fuzzing.feeding.SLOW", 0.01)
 
     def prepare(folder: Path) -> Callable[[bytes], Any]:
         return lambda content: None if content == b"whole" else parse(content)
 
-    found = fuzz_module(Target("", b"whole", st.binary(min_size=1, max_size=4), prepare), 5)
+    found = fuzz(Target("", b"whole", st.binary(min_size=1, max_size=4), prepare), 5)
     kinds = list(found.failures)
     assert (not kinds) if told is None else kinds[0].startswith(told)

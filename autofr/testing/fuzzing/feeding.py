@@ -17,7 +17,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from autofr.exceptions import AutofrError
-from autofr.testing.fuzzing.targets import Target
+from autofr.testing.fuzzing.target import Target
 
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "ctypes.dlopen")
 """Audit events that no parser causes."""

@@ -1,0 +1,255 @@
+"""Files of a run, of models and spaces, and what names them on a command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from autofr.testing.fuzzing import breaking
+from autofr.testing.fuzzing.target import Parse, Target, written
+
+
+def bank() -> Target:
+    from autofr.search.bank_file import load_bank
+
+    tensors = {
+        "a|backbone.w": torch.ones(2, 3),
+        "a|centres": torch.ones(4, dtype=torch.float16),
+        "b|n": torch.tensor(3),
+    }
+    whole = save(tensors, metadata={"origins": json.dumps({"a": [1, 2], "b": [-1, -1]})})
+    return Target("checkpoint", whole, breaking.safetensors(whole), written("gen-0001.safetensors", load_bank))
+
+
+def model() -> Target:
+    """A network of its own: weights and configuration are both broken."""
+    from autofr.backbones import create_backbone
+    from autofr.embedder import load_embedder
+
+    config = {"backbone": "ir_mini-w0.25", "image_size": 16, "embedding_dim": 4}
+    net = create_backbone("ir_mini-w0.25", 16, 4)
+    weights = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
+    broken = st.tuples(
+        st.just(weights) | breaking.safetensors(weights), breaking.encoded(_as_json, config)
+    ) | st.tuples(breaking.safetensors(weights), st.just(_as_json(config)))
+
+    def prepare(folder: Path) -> Parse:
+        def run(content: tuple[bytes, bytes]) -> None:
+            (folder / "model.safetensors").write_bytes(content[0])
+            (folder / "config.json").write_bytes(content[1])
+            load_embedder(folder)
+
+        return run
+
+    return Target("model", (weights, _as_json(config)), broken, prepare)
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A configuration and a journal's line that fit each other."""
+    from autofr.search.record import Record
+    from autofr.training.recipe import Recipe
+
+    config = {
+        "version": "0",
+        "run": {"id": "0" * 32, "started": 1.0},
+        "space": {"name": "arcface_margins", "options": {"loss": ["ArcFace(m=0.1)", "ArcFace(m=0.3)"]}, "ranges": {}},
+        "data": {"source": None, "landmarks": None, "landmark_scheme": None, "images": 9, "identities": 3}
+        | {"validation_identities": 2, "fingerprint": "f"},
+        "masks": 1,
+        "policies": 1,
+        "policy": "thompson",
+        "population": 2,
+        "seed": 0,
+        "device": "cpu",
+        "recipe": Recipe().to_json(),
+    }
+    record = Record(
+        generation=0,
+        epoch=1.0,
+        assignments=[{"loss": 0}, {"loss": 1}],
+        keys=["ir_mini", "ir_mini"],
+        parents=[None, None],
+        losses=[1.0, None],
+        scores=[{"sfr": 0.5, "mfr": None}, {"sfr": None, "mfr": None}],
+        rewards=[-0.5, None],
+        winner=0,
+        alpha={"loss": [0.5, 0.5]},
+        policy={"told": 1},
+        lr_scale=1.0,
+        seconds=1.0,
+        drawn=[{"loss": "ArcFace(m=0.1)"}, {"loss": "ArcFace(m=0.3)"}],
+        troubles=[None, "diverged"],
+        finished=2.0,
+        checkpoint="gen-0000.safetensors",
+        sha256="0" * 64,
+    )
+    return config, dataclasses.asdict(record)
+
+
+def _read_run(path: Path) -> None:
+    """What every command reads of a run directory."""
+    from autofr.report import stored_arguments
+    from autofr.search.config import resume_command
+    from autofr.search.result import SearchResult
+
+    result = SearchResult(path.parent)
+    resume_command(path.parent, result.config)
+    if result.records:
+        result.report()
+    stored_arguments(path.parent, "search", "arcface_margins")
+
+
+def journal() -> Target:
+    config, line = _run_files()
+    prepare = written("journal.jsonl", _read_run, {"config.json": _as_json(config)})
+    from autofr.search.record import Record
+
+    return Target("journal", Record(**line).to_line(), breaking.json_lines(line, 2), prepare)
+
+
+def config() -> Target:
+    from autofr.search.record import Record
+
+    config, line = _run_files()
+    prepare = written("config.json", _read_run, {"journal.jsonl": Record(**line).to_line()})
+    return Target("configuration", _as_json(config), breaking.encoded(_as_json, config), prepare)
+
+
+def recovery() -> Target:
+    """A resume's first step, which writes: journal and checkpoints as they are found."""
+    from autofr.search.journal import Journal
+
+    _, line = _run_files()
+
+    def prepare(folder: Path) -> Parse:
+        def run(content: bytes) -> None:
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            (folder / "run" / "checkpoints").mkdir(parents=True)
+            (folder / "run" / "journal.jsonl").write_bytes(content)
+            (folder / "run" / "checkpoints" / "gen-0000.safetensors").write_bytes(content)
+            Journal(folder / "run").recover()
+
+        return run
+
+    return Target("recovery", b"", breaking.json_lines(line, 2), prepare)
+
+
+def report() -> Target:
+    """What ``autofr compare`` and ``autofr evaluate`` read of an evaluation's report."""
+    from autofr.evaluation.report import REPORT, VERSION, read_report
+
+    row = dict.fromkeys(("genuine", "impostor", "rates", "eer", "d_prime", "det", "histogram", "worst"), 1)
+    whole = {
+        "version": VERSION,
+        "model": {"name": "m"},
+        "benchmark": {"protocol": "all", "data": "x", "fingerprint": "f"},
+        "results": {"standard": row},
+        "summary": {},
+        "flip": True,
+        "masks": None,
+        "notes": [],
+    }
+    return Target(
+        "report",
+        _as_json(whole),
+        breaking.encoded(_as_json, whole),
+        written(REPORT, lambda path: read_report(path.parent)),
+    )
+
+
+def space() -> Target:
+    """What ``autofr spaces`` reads of a space file: it is not executed."""
+    from autofr.spaces import _first_line
+
+    whole = (
+        b'"""Margins.\n\nMore."""\nfrom autofr import Choice\nspace = 1\nimport os; os.system("touch /tmp/executed")\n'
+    )
+    deep = st.builds(
+        lambda n, b: b * n, st.integers(1, 3000), st.sampled_from([b"(", b"[", b"-", b"not ", b"{", b"f'{"])
+    )
+    return Target("space docstring", whole, breaking.broken_bytes([whole]) | deep, written("mine.py", _first_line))
+
+
+def specs() -> Target:
+    """Losses and policies as the command line, or a run's configuration, names them."""
+    from autofr.losses import create_loss
+    from autofr.masks import landmark_scheme
+    from autofr.search.policies import create_policy
+    from autofr.spaces import load_space
+
+    space = load_space("arcface_margins")
+
+    def prepare(folder: Path) -> Parse:
+        del folder
+        from autofr.exceptions import AutofrError
+
+        def run(text: str) -> None:
+            for parse in (create_loss, lambda t: create_policy(t, space, 0), landmark_scheme):
+                try:
+                    parse(text)
+                except AutofrError as error:
+                    if parse is landmark_scheme:
+                        raise
+                    del error
+
+        return run
+
+    piece = st.sampled_from(
+        [
+            "arcface",
+            "ArcFace",
+            "lfs",
+            "optuna",
+            "combined",
+            ":",
+            "(",
+            ")",
+            "=",
+            ",",
+            "m",
+            "s",
+            "lr",
+            "0.3",
+            "1e999",
+            "-1",
+            "None",
+        ]
+        + [
+            "__import__('os')",
+            "9" * 400,
+            "[1]",
+            "5:",
+            "68:0,1",
+            "points5",
+            " ",
+            "{}",
+            "True",
+            "TPESampler",
+            "seed",
+            "\n",
+        ]
+    )
+    return Target(
+        "names with settings", "points5", st.lists(piece, max_size=8).map("".join) | st.text(max_size=20), prepare
+    )
+
+
+def search_space() -> Target:
+    from autofr.search.policies.nni_space import read_search_space
+
+    whole = {"loss": {"_type": "choice", "_value": ["arcface:0.3", "ArcFace(m=0.5)", 3, {"_name": "x"}]}}
+    return Target(
+        "NNI search space", _as_json({"a": {"_type": "choice", "_value": [1, 2]}}), breaking.encoded(_as_json, whole),
+        written("space.json", read_search_space),
+    )  # fmt: skip
