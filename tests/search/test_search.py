@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,35 @@ def test_the_package_is_the_function() -> None:
 
     assert callable(autofr.search)
     assert autofr.search.policies.LFS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["sha256", "append_durably"])
+def test_told_to_stop_amid_a_commit_it_ends_the_commit(
+    finished: Path,
+    tiny_faces: Faces,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    where: str,
+    same_outcome: Any,
+) -> None:
+    from autofr.search import journal
+
+    original, commits = getattr(journal, where), []
+
+    def told(*arguments: Any) -> Any:
+        commits.append(where)
+        if len(commits) == 2:
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, where, told)
+        with pytest.raises(KeyboardInterrupt):
+            autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **tiny)
+    assert len(Journal(tmp_path / "run").sound().records) == 2
+    assert not list((tmp_path / "run" / "checkpoints").glob("*tmp*"))
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", resume=True, **tiny)
+    assert same_outcome(finished, tmp_path / "run")

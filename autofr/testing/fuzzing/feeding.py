@@ -22,6 +22,8 @@ from autofr.testing.fuzzing.target import Target
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "ctypes.dlopen")
 """Audit events that no parser causes."""
 _OWN_STRINGS = ("dataclasses", "collections", "typing")
+PART = 10_000
+"""Inputs of one run of hypothesis, which remembers all of them."""
 SLOW = 10.0
 """Seconds; an input that takes longer is a failure."""
 
@@ -62,15 +64,6 @@ def fuzz(target: Target, inputs: int, start: int = 0) -> Outcome:
         clear: tuple[type[Exception], ...] = (AutofrError, *target.errors)
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 
-        @seed(start)
-        @settings(
-            max_examples=inputs,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(target.broken)
         def one(content: Any) -> None:
             outcome.inputs += 1
             begun = time.perf_counter()
@@ -88,7 +81,15 @@ def fuzz(target: Target, inputs: int, start: int = 0) -> Outcome:
             if took > SLOW:
                 outcome.failures.setdefault("slow", (f"{took:.1f} s", content))
 
-        one()
+        for part, first in enumerate(range(0, inputs, PART)):
+            asked = settings(
+                max_examples=min(PART, inputs - first),
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            seed(1000 * start + part)(asked(given(target.broken)(one)))()
         outcome.seconds = time.perf_counter() - started
         outcome.mebibytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     return outcome
