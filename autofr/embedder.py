@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from autofr.backbones import create_backbone
 from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
-from autofr.files import read_json, replacing_folder, write_durably, write_json, write_tensors
+from autofr.files import read_json, replacing_folder, sha256, write_durably, write_json, write_tensors
 
 MAX_SIDE, MAX_DIM = 1024, 2**16
 """Pixels of an image's side and length of an embedding; a configuration that claims more is not believed."""
@@ -78,10 +78,13 @@ def _check_shapes(name: str, size: int, dim: int, tensors: dict[str, Tensor]) ->
     Raises:
         ValueError: they are not.
     """
-    if name.startswith("timm/"):  # of which some compute while they are made; their sizes are timm's
-        return
-    with torch.device("meta"):
-        expected = {key: tensor.shape for key, tensor in create_backbone(name, size, dim).state_dict().items()}
+    try:
+        with torch.device("meta"):
+            expected = {key: tensor.shape for key, tensor in create_backbone(name, size, dim).state_dict().items()}
+    except AutofrError as error:
+        if name.startswith("timm/") and "meta tensor" in str(error):  # some compute while they are made
+            return
+        raise
     for key in expected.keys() | tensors.keys():
         found = tensors[key].shape if key in tensors else None
         if found != expected.get(key):
@@ -120,6 +123,10 @@ def _load_file(weights: Path) -> Embedder:
         raise AutofrError(f"checkpoint {weights} cannot be read (with {CONFIG} beside it): {error}") from error
     if not isinstance(config, dict):
         raise AutofrError(f"checkpoint {weights}: {CONFIG} is no JSON object")
+    if config.pop("sha256", None) not in (None, sha256(weights)):
+        again = weights.parent.parent / "journal.jsonl"
+        remedy = f"; delete {weights.parent}: the checkpoints have it too" if again.is_file() else ""
+        raise AutofrError(f"checkpoint {weights} is damaged: it is not what was written{remedy}")
     return build_embedder(config, tensors, f"checkpoint {weights}")
 
 
@@ -133,15 +140,19 @@ def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> 
     Raises:
         AutofrError: the run has no whole checkpoint, or its files are damaged.
     """
-    from autofr.search.journal import Journal  # the engine stands above this module; only run directories need it
+    from autofr.search.journal import (  # the engine stands above this module; only run directories need it
+        Journal,
+        entry_of,
+    )
     from autofr.search.result import read_config
 
     journal = Journal(run_dir)
     record, bank = journal.best_bank()
     for note in journal.notes:
         say(note)
-    key = record.keys[record.winner]
-    config, tensors = inference_part(bank.entries[key].state, key, read_config(run_dir))
+    state = entry_of(bank, record).state
+    config, tensors = inference_part(state, record.keys[record.winner], read_config(run_dir))
+    config["generation"] = record.generation
     return build_embedder(config, tensors, f"run {run_dir}")
 
 
@@ -167,4 +178,4 @@ def save_weights(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
     """
     with replacing_folder(folder) as new:
         write_durably(new / WEIGHTS, lambda path: write_tensors(path, tensors))
-        write_json(new / CONFIG, config)
+        write_json(new / CONFIG, config | {"sha256": sha256(new / WEIGHTS)})

@@ -18,8 +18,8 @@ from autofr.exceptions import AutofrError
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_JSON = 2**28
-"""A larger JSON file is damaged, or no file of ours."""
+MAX_JSON, MAX_DEPTH = 2**28, 100
+"""A JSON file that is larger, or nested more deeply, is damaged, or no file of ours."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -194,9 +194,17 @@ def parse_json(text: bytes) -> Any:
         ValueError: it is no JSON, or nested so deeply that nobody meant it.
     """
     try:
-        return json.loads(text.decode("utf-8"), parse_constant=_no_number)
+        value = json.loads(text.decode("utf-8"), parse_constant=_no_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
+        level = [v for values in inner for v in values]
+        if depth > MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
+    return value
 
 
 def _no_number(name: str) -> None:

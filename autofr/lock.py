@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from autofr.exceptions import AutofrError
+
+_held: set[Path] = set()
+_guard = threading.Lock()
 
 
 @contextmanager
@@ -16,20 +21,40 @@ def locked(file: Path, told: str, patience: float = 0) -> Iterator[None]:
     """Hold the lock on ``file`` for a block. The system holds it for the process, and frees it however that ends: a
     file that a crash left behind is in nobody's way.
 
+    It is a POSIX record lock: children that a process forks (workers of a source, say) do not have it, and so cannot
+    keep it when the process is killed, as they would keep one of ``flock``, which the library ``filelock`` uses.
+
     Args:
         file: made if it is not there, and left there.
-        told: what to say where another process has it.
+        told: what to say where another process, or another thread of this one, has it.
         patience: seconds to wait for it.
 
     Raises:
-        AutofrError: another process has it.
+        AutofrError: somebody else has it.
     """
-    lock = FileLock(file)
+    path, give_up = file.absolute(), time.monotonic() + patience
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        lock.acquire(timeout=patience, poll_interval=0.1)
-    except Timeout:
-        raise AutofrError(told) from None
-    try:
-        yield
+        while not _taken(path, descriptor):
+            if time.monotonic() >= give_up:
+                raise AutofrError(told)
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            with _guard:
+                _held.discard(path)
     finally:
-        lock.release()
+        os.close(descriptor)  # the system frees the lock
+
+
+def _taken(path: Path, descriptor: int) -> bool:
+    with _guard:
+        if path in _held:  # the system would give a process its own lock again, and free it with the first descriptor
+            return False
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        _held.add(path)
+        return True

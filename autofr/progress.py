@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from autofr.search.record import Record
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more (``| head``, a terminal that is gone): work goes on, in silence."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Display:
     """Progress on the terminal. Where the output is no terminal, lines alone.
 
@@ -27,7 +35,7 @@ class Display:
     Advance: TypeAlias = Callable[[int], None]
 
     def __init__(self, enabled: bool = True) -> None:
-        self.console = Console(quiet=not enabled, highlight=False)
+        self.console = _Console(quiet=not enabled, highlight=False)
 
     @contextmanager
     def bar(self, name: str, total: int) -> Iterator[Advance]:

@@ -13,9 +13,10 @@ from rich.table import Table
 from autofr.exceptions import AutofrError
 from autofr.progress import command_name
 from autofr.search.config import resume_command
-from autofr.search.journal import Journal
 from autofr.search.result import SearchResult
-from autofr.spaces import available_spaces, is_space_file
+from autofr.spaces import available_spaces, shipped_spaces
+from autofr.tracking import tracking_uri
+from autofr.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from autofr.detection.run import Found
@@ -32,8 +33,8 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
 
     Raises:
         AutofrError: no run directory; one that the other command made; one whose space or loss was built in Python
-            (only Python can resume that); or one whose space is a file that the user did not name: a run directory
-            may come from somebody else, and must not choose what is executed.
+            (only Python can resume that); or one whose space is not a shipped one, and the user did not name it: a run
+            directory may come from somebody else, and must not choose what is executed.
     """
     config = SearchResult(run_dir).config
     made_by = "train" if config["population"] == 1 else "search"
@@ -41,18 +42,17 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
         raise AutofrError(f"{run_dir} was made by {made_by}; go on with: {resume_command(run_dir, config)}")
     name = config["space"]["name"]
     if name is None:
+        raise AutofrError(f"{run_dir} was started from Python; resume it there: {resume_command(run_dir, config)}")
+    if command == "search" and space is None and name not in shipped_spaces():
         raise AutofrError(
-            f"{run_dir} was started from Python; resume it there: {command}(..., run_dir=..., resume=True)"
+            f"the space of {run_dir}, {name}, is Python of somebody's and would be executed; if you trust it, name it: "
+            f"{resume_command(run_dir, config)}"
         )
     data = config["data"]
     what = {"loss": name}
-    if command == "search" and is_space_file(name) and space is None:
-        raise AutofrError(
-            f"the space of {run_dir} is the file {name}, which is Python and would be executed; if you trust it, name "
-            f"it: {resume_command(run_dir, config)}"
-        )
     if command == "search":
-        what = {"space": name, "policy": config["policy"], "population": config["population"]}
+        chosen = space or str(shipped_spaces()[name])  # the shipped file, whatever lies in ./search_spaces
+        what = {"space": chosen, "policy": config["policy"], "population": config["population"]}
     return what | {
         "data": data["source"],
         "landmarks": data["landmarks"],
@@ -60,19 +60,24 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
         "validation_identities": data["validation_identities"],
         "seed": config["seed"],
         "device": config["device"],
-        **config["recipe"],
+        **{name: config["recipe"][name] for name in Recipe.__dataclass_fields__ if name in config["recipe"]},
     }
 
 
-def print_search(result: SearchResult) -> None:
-    """The outcome of a search or a training: best options, α, errors before and after, where to look further."""
+def print_search(result: SearchResult, tracked: bool) -> None:
+    """The outcome of a search or a training: best options, α, errors before and after, where to look further.
+
+    Args:
+        result: the outcome.
+        tracked: whether it was to be written to MLflow.
+    """
     console = Console(highlight=False)
     before, after = result.scores
     fmr = result.config["recipe"]["fmr"]
     searched = any(len(names) > 1 for names in result.config["space"]["options"].values())
     table = Table(title="search result" if searched else "training result", title_justify="left")
     table.add_column("")
-    generation = Journal(result.run_dir).best().generation + 1  # as the lines of the search count
+    generation = result.chosen.generation + 1  # as the lines of the search count
     table.caption = f"after: the network in model/, of generation {generation} of {len(result.records)}"
     table.add_column("before", justify="right")
     table.add_column("after", justify="right")
@@ -97,7 +102,10 @@ def print_search(result: SearchResult) -> None:
         told = "none: α is flat, the search has preferred nothing" if flat else option
         console.print(f"best {dimension}: {told}", markup=False)
     console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
-    console.print(f"see it in MLflow: {command_name()} ui {result.run_dir}", markup=False, soft_wrap=True)
+    uri = tracking_uri(result.run_dir.parent)
+    look = f"at {uri}" if uri.startswith("http") else f"{command_name()} ui {result.run_dir}"
+    filled = "" if tracked else f"after {command_name()} sync-tracking {result.run_dir}: "
+    console.print(f"see it in MLflow: {filled}{look}", markup=False, soft_wrap=True)
 
 
 def print_spaces() -> None:

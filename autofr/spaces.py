@@ -91,6 +91,11 @@ def _space_files(folder: Path) -> dict[str, Path]:
     return {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
 
 
+def shipped_spaces() -> dict[str, Path]:
+    """The space files that come with autofr, by name."""
+    return _space_files(_SHIPPED)
+
+
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 

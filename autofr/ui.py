@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
+from autofr.child import environment, module_command
 from autofr.exceptions import AutofrError
 from autofr.tracking import tracking_uri
 
@@ -28,12 +28,17 @@ def open_ui(runs: Path, host: str, port: int) -> None:
     folder = runs.resolve().parent if (runs / "config.json").is_file() else runs
     uri = tracking_uri(folder)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise AutofrError(f"nothing is tracked in {folder}: it has no mlflow.db; give a run directory or their folder")
+        raise AutofrError(
+            f"nothing is tracked in {folder}: it has no mlflow.db; give a run directory or their folder, or fill it in "
+            "with autofr sync-tracking RUN_DIR"
+        )
+    if uri.startswith(("http://", "https://")):
+        raise AutofrError(f"runs in {folder} are tracked by the server at {uri}: open that address in a browser")
     _check_free(host, port)
     print(f"MLflow UI of {uri} at http://{host}:{port} (Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    command = module_command("mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port))
     # A group of its own: MLflow starts workers, and all of them go when this process is told to.
-    quiet = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}
     server = subprocess.Popen(command, env=quiet, start_new_session=True)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -299,6 +299,14 @@ def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "nothing is tracked" in capsys.readouterr().err
 
 
+def test_ui_of_a_server_says_where_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main(["ui", str(tmp_path)]) == 2
+    assert "are tracked by the server at http://127.0.0.1:9: open that address" in capsys.readouterr().err
+
+
 def test_ui_refuses_a_port_that_is_taken_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mlflow.db").touch()
     with socket.socket() as taken:

@@ -75,3 +75,16 @@ def test_a_network_of_another_size_than_its_weights_is_not_made(
     with pytest.raises(AutofrError, match=r"do not fit|unknown backbone|cannot take"):
         autofr.load_embedder(tmp_path / "model")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(embedder: Embedder, tmp_path: Path) -> None:
+    embedder.save(tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AutofrError, match=r"is damaged: it is not what was written$"):
+        autofr.load_embedder(tmp_path / "model")
+    (tmp_path / "journal.jsonl").touch()
+    with pytest.raises(AutofrError, match=r"is damaged: .*; delete .*model: the checkpoints have it too$"):
+        autofr.load_embedder(tmp_path / "model")

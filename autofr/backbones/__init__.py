@@ -19,6 +19,9 @@ IR_FAMILY: dict[str, tuple[tuple[int, ...], tuple[int, ...], int]] = {
     "ir100": ((3, 13, 30, 3), (64, 128, 256, 512), 1),
 }
 
+WIDEST = 16
+"""Largest factor of the widths."""
+
 
 def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     """A freshly initialised embedding network, in channels_last.
@@ -61,6 +64,8 @@ def _iresnet(name: str, image_size: int, embedding_dim: int) -> nn.Module:
         raise unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", "timm/mobilenetv3_small_100", "timm/resnet18"])
     blocks, widths, stem_stride = IR_FAMILY[match[1]]
     multiplier = float(match[2] or 1)
+    if not 0 < multiplier <= WIDEST:
+        raise ValueError(f"its widths are multiplied by {multiplier:g}; by above 0, up to {WIDEST}, they can be")
     scaled = [max(8, round(width * multiplier / 8) * 8) for width in widths]  # multiples of 8 suit the kernels
     return IResNet(blocks, scaled, stem_stride, image_size, embedding_dim)
 

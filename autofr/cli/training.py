@@ -144,7 +144,7 @@ def _search(arguments: argparse.Namespace) -> None:
     asked = _asked(arguments, "search")
     if "space" not in asked:
         raise AutofrError("name a search space with --space; 'autofr spaces' lists them")
-    print_search(search(**asked))
+    print_search(search(**asked), asked["tracking"])
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -154,7 +154,7 @@ def _train(arguments: argparse.Namespace) -> None:
     asked = _asked(arguments, "train")
     if "loss" not in asked:
         raise AutofrError("name a loss with --loss, such as arcface:0.3")
-    print_search(train(**asked))
+    print_search(train(**asked), asked["tracking"])
 
 
 def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:

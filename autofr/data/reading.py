@@ -129,12 +129,14 @@ def in_parallel(work: Callable[[int], None], places: Iterable[int], name: Callab
 
     for thread in range(threads):
         threading.Thread(target=run, args=(thread,), daemon=True).start()
+    late: set[tuple[int, float]] = set()
     for _ in range(threads):
         while not ended.acquire(timeout=min(1.0, STUCK / 2)):
             now = time.monotonic()
-            stuck = sorted(name(place) for place, since in list(busy.values()) if now - since > STUCK)
-            if stuck:
-                raise AutofrError(f"reading {stuck[0]} has not returned for {STUCK:.0f} s: is its file system stuck?")
+            before, late = late, {at for at in list(busy.values()) if now - at[1] > STUCK}
+            if before & late:  # twice: this process may have been stopped itself
+                first = min(name(place) for place, _ in before & late)
+                raise AutofrError(f"reading {first} has not returned for {STUCK:.0f} s: is its file system stuck?")
     if failures:
         raise failures[0]
 
@@ -182,8 +184,9 @@ def disk_reader(scan: Scan, kept: Tensor, image_size: int) -> Callable[[Tensor],
             return scan.where(numbers[place])
 
         in_parallel(one, range(len(numbers)), name)
-        waited, pause = 0.0, 0.25
+        started, pause = time.monotonic(), 0.25
         while reasons:
+            waited = time.monotonic() - started
             away = 2 * len(reasons) > len(numbers) > 1 or not scan.there()
             first = reasons[min(reasons)]
             if away and waited >= PATIENCE:
@@ -196,7 +199,7 @@ def disk_reader(scan: Scan, kept: Tensor, image_size: int) -> Callable[[Tensor],
                     f"{len(reasons)} images that were readable at the start no longer are: {first}", sorted(reasons)
                 )
             time.sleep(pause)
-            waited, pause = waited + pause, min(2 * pause, 10.0)
+            pause = min(2 * pause, 10.0)
             in_parallel(one, sorted(reasons), name)
         return torch.from_numpy(pixels)
 

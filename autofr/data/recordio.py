@@ -51,7 +51,13 @@ class RecordScan:
         first, last, image_at = self.spans[place].tolist()
         with open(self.source, "rb") as file:
             file.seek(first)
-            content = _joined(file.read(last - first))
+            raw = file.read(last - first)
+        if len(raw) < last - first:
+            raise OSError(f"{self.where(place)}: the file was cut short meanwhile")
+        try:
+            content = _joined(raw)
+        except struct.error as error:
+            raise OSError(f"{self.where(place)}: the file was changed meanwhile") from error
         image = decode_image(io.BytesIO(content[image_at:]), self.where(place))
         stored = image.size
         if stored != (size, size):

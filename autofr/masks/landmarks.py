@@ -62,7 +62,7 @@ def read_landmarks(path: Path, scheme: str | None = None) -> tuple[dict[str, Poi
         arrays = _unpacked(path)
         names, landmarks = arrays["names"], arrays["landmarks"].astype(np.float32)
         detected = arrays["detected"].astype(bool) if "detected" in arrays else np.ones(len(names), dtype=bool)
-        stated = str(arrays["scheme"]) if "scheme" in arrays else None
+        stated = ",".join(texts(np.atleast_1d(arrays["scheme"]))) if "scheme" in arrays else None
         listed = texts(names)
     except AutofrError:
         raise

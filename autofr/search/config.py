@@ -17,7 +17,7 @@ from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import command_name
 from autofr.search.policies import VERSION as POLICIES
 from autofr.search.result import read_config
-from autofr.spaces import SearchSpace, is_space_file
+from autofr.spaces import SearchSpace, is_space_file, shipped_spaces
 from autofr.tracking import flatten
 from autofr.training.recipe import Recipe
 
@@ -95,7 +95,7 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
         listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
-        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}")
+        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}; take those, or start anew")
 
 
 def resume_command(run_dir: Path, config: dict[str, Any]) -> str:
@@ -103,5 +103,5 @@ def resume_command(run_dir: Path, config: dict[str, Any]) -> str:
     command, name = "train" if config["population"] == 1 else "search", config["space"]["name"]
     if name is None:  # built in Python: nothing to name on a command line
         return f"autofr.{command}(..., run_dir={str(run_dir)!r}, resume=True)"
-    by_path = ["--space", name] if is_space_file(name) and command == "search" else []
+    by_path = ["--space", name] if name not in shipped_spaces() and command == "search" else []
     return shlex.join([command_name(), command, "--resume", str(run_dir), *by_path])

@@ -4,6 +4,7 @@ A run directory holds::
 
     config.json          what was asked for, resolved
     journal.jsonl        one line a committed generation
+    journal.copy.jsonl   the same once more: a line that is damaged in one of them is read from the other
     checkpoints/         gen-0007.safetensors: the weight bank after generation 7
     lock                 held by the process that works here
     model/               the best network, when the search is done
@@ -24,12 +25,13 @@ from autofr.exceptions import AutofrError
 from autofr.files import append_durably, sha256, write_bytes, write_durably
 from autofr.interrupts import held
 from autofr.search.bank_file import load_bank, save_bank
-from autofr.search.population import State, WeightBank
+from autofr.search.population import Entry, State, WeightBank
 from autofr.search.record import Record
 
 MAX_LINE, MAX_JOURNAL = 2**26, 2**32
 """Bytes of a generation's line and of a journal; what is longer was not written by a search."""
 
+_FIRST = "gen-0000.safetensors"
 _OURS = re.compile(r"gen-\d+\.safetensors(\.tmp)?|\.tmp\w+")
 """Names of checkpoints, and of what a killed process left of one: ours, and safetensors' own."""
 
@@ -49,29 +51,31 @@ class Journal:
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self.path = run_dir / "journal.jsonl"
+        self.path, self.copy = run_dir / "journal.jsonl", run_dir / "journal.copy.jsonl"
         self.checkpoints = run_dir / "checkpoints"
         self.notes: list[str] = []
         self.damage: str | None = None
-        self.records: list[Record] = self._read() if self.path.exists() else []
+        self.records = self._read()
 
     def _read(self) -> list[Record]:
-        if self.path.stat().st_size > MAX_JOURNAL:
-            raise AutofrError(f"{self.path} is no journal: it has over {MAX_JOURNAL} bytes")
+        lines, copies = _lines(self.path), _lines(self.copy)
         records: list[Record] = []
-        with open(self.path, "rb") as file:
-            while line := file.readline(MAX_LINE):
-                if not line.endswith(b"\n") and len(line) < MAX_LINE:
-                    self.notes.append("the journal's last line was cut short by a crash: left out")
-                    break
-                try:
-                    record = Record.from_line(line)
-                    if record.generation != len(records):
-                        raise ValueError(f"it is of generation {record.generation}")
-                except (ValueError, TypeError) as error:
-                    self.damage = f"{self.path}, line {len(records) + 1} is no record ({error})"
-                    break
+        for number in range(max(len(lines), len(copies))):
+            line = lines[number] if number < len(lines) else b""
+            record, told = _record(line, number)
+            torn = number == len(lines) - 1 and not line.endswith(b"\n")
+            if record is None and number < len(copies):
+                record, _ = _record(copies[number], number)
+                if record is not None:
+                    self.notes.append(f"{self.path}, line {number + 1}: {told}; read from {self.copy.name}")
+            if record is not None:
                 records.append(record)
+                continue
+            if torn:
+                self.notes.append("the journal's last line was cut short by a crash: left out")
+            elif line:  # else a copy's torn end, of a line that never counted
+                self.damage = f"{self.path}, line {number + 1} is no record ({told})"
+            break
         return records
 
     def sound(self) -> Journal:
@@ -82,7 +86,7 @@ class Journal:
         """
         if self.damage is not None:
             raise AutofrError(
-                f"{self.damage}; restore the file, or go on from the generations before it with --resume {self.run_dir}"
+                f"{self.damage}; restore the file, or see with --resume {self.run_dir} what can be gone on from"
             )
         return self
 
@@ -121,14 +125,16 @@ class Journal:
             write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank))
             record = replace(record, checkpoint=name, sha256=sha256(self.checkpoints / name))
             append_durably(self.path, record.to_line())
+            append_durably(self.copy, record.to_line())
             self.records.append(record)
             self._clean_up()
             return record
 
     def _clean_up(self) -> None:
         kept = {r.checkpoint for r in kept_records(self.records)}
+        newest = self.records[-1].checkpoint
         for file in self.checkpoints.iterdir():
-            if _OURS.fullmatch(file.name) and file.name not in kept:
+            if _OURS.fullmatch(file.name) and file.name not in kept and file.name <= newest:
                 file.unlink()
 
     def recover(self) -> WeightBank:
@@ -146,12 +152,20 @@ class Journal:
             records.pop()
         if not records and (self.records or self.damage is not None):
             told = "" if self.damage is None else f"{self.damage}, and "
-            raise AutofrError(f"{told}no checkpoint in {self.checkpoints} is whole; start again in another --run-dir")
+            raise AutofrError(
+                f"{told}no checkpoint in {self.checkpoints} of the generations before is whole; restore the file, or "
+                "start again in another --run-dir"
+            )
+        later = [] if records else [p.name for p in self.checkpoints.glob("gen-*.safetensors") if p.name > _FIRST]
+        if later:  # to begin anew would be to delete them
+            raise AutofrError(f"{self.path} is empty, but {self.checkpoints} has {max(later)}; restore the journal")
         lines = b"".join(record.to_line() for record in records)
-        if self.path.exists() and self.path.read_bytes() != lines:
-            if self.damage is not None or len(records) < len(self.records):
-                write_bytes(self.path.with_name("journal.jsonl.damaged"), self.path.read_bytes())
-            write_bytes(self.path, lines)
+        damaged = self.damage is not None or len(records) < len(self.records)
+        for path in (self.path, self.copy):
+            if (path.read_bytes() if path.exists() else b"") != lines:
+                if damaged and path.exists():
+                    write_bytes(path.with_name(f"{path.name}.damaged"), path.read_bytes())
+                write_bytes(path, lines)
         self.records, self.damage = records, None
         if not records:
             return WeightBank()
@@ -162,12 +176,44 @@ class Journal:
         """The winner's state of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
         if not self.whole(record):
             return None
-        return load_bank(self.checkpoints / record.checkpoint).entries[record.keys[record.winner]].state
+        return entry_of(load_bank(self.checkpoints / record.checkpoint), record).state
 
     def whole(self, record: Record) -> bool:
         """Whether the checkpoint of ``record`` is there, and what was written."""
         file = self.checkpoints / record.checkpoint
         return file.is_file() and sha256(file) == record.sha256
+
+
+def entry_of(bank: WeightBank, record: Record) -> Entry:
+    """The winner's entry of the bank of its generation.
+
+    Raises:
+        AutofrError: it has none; the checkpoint is of another search.
+    """
+    key = record.keys[record.winner]
+    if key not in bank.entries:
+        raise AutofrError(f"checkpoint {record.checkpoint} has no weights of {key}, which the journal names")
+    return bank.entries[key]
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a journal, the last perhaps without its end; none, if there is no such file."""
+    if not path.exists():
+        return []
+    if path.stat().st_size > MAX_JOURNAL:
+        raise AutofrError(f"{path} is no journal: it has over {MAX_JOURNAL} bytes")
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def _record(line: bytes, generation: int) -> tuple[Record | None, str]:
+    """What a line says, or why it says nothing."""
+    if not line.endswith(b"\n") or len(line) > MAX_LINE:
+        return None, "it is missing" if not line else "it has no end"
+    try:
+        record = Record.from_line(line)
+    except (ValueError, TypeError) as error:
+        return None, str(error)
+    return (record, "") if record.generation == generation else (None, f"it is of generation {record.generation}")
 
 
 def kept_records(records: Sequence[Record]) -> list[Record]:

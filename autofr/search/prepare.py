@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ class Prepared:
     validation: Validation
     config: dict[str, Any]
 
-    def run(self, journal: Journal, bank: WeightBank, tracker: Tracker, display: Display) -> Run:
-        """The search as ``journal`` left it.
+    def run(self, journal: Journal, bank: WeightBank, track: Callable[[], Tracker], display: Display) -> Run:
+        """The search as ``journal`` left it. ``track`` is called last: it starts a process.
 
         Raises:
             AutofrError: the journal holds a state that the policy does not take.
@@ -97,9 +98,9 @@ class Prepared:
             timetable=timetable,
             validation=self.validation,
             journal=journal,
-            tracker=tracker,
             display=display,
             seed=seed,
+            tracker=track(),
         )
 
 

@@ -17,6 +17,9 @@ from autofr.files import read_json
 from autofr.search.journal import Journal
 from autofr.search.record import Record
 
+ENDED = "ended.json"
+"""How a search ended that did not end well: its ``status``, ``KILLED`` or ``FAILED``."""
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -110,8 +113,17 @@ class SearchResult:
     @property
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
         """``sfr`` and ``mfr`` on the validation identities, of the initial weights and of :attr:`checkpoint`."""
-        best = Journal(self.run_dir).best()
-        return self.records[0].before or {}, best.scores[best.winner]
+        return self.records[0].before or {}, self.chosen.scores[self.chosen.winner]
+
+    @property
+    def chosen(self) -> Record:
+        """The generation of :attr:`checkpoint`: the best, unless its own checkpoint was damaged; of a search that goes
+        on, the best so far."""
+        path = self.checkpoint / "config.json"
+        found = read_json(path).get("generation") if path.is_file() else None
+        if isinstance(found, int) and 0 <= found < len(self.records):
+            return self.records[found]
+        return Journal(self.run_dir).best()
 
     @property
     def checkpoint(self) -> Path:
@@ -147,7 +159,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
     loaded = read_json(path)
     if not _is_config(loaded):
-        raise AutofrError(f"{path} is no configuration of a run; give the run directory itself")
+        raise AutofrError(f"{path} is no configuration of a run; give the run directory itself, or restore the file")
     return dict(loaded)
 
 
@@ -172,7 +184,10 @@ def _is_config(loaded: Any) -> bool:
         and all(_is_interval(ends) for ends in loaded["space"].get("ranges", {}).values())
         and has(loaded["data"], source=text, landmarks=text, images=count, identities=count, fingerprint=str)
         and has(loaded["recipe"], image_size=count, embedding_dim=count, fmr=int | float)
-        and "validation_identities" in loaded["data"]
+        and isinstance(loaded["data"].get("validation_identities", ""), int | NoneType)
+        and isinstance(loaded["data"].get("landmark_scheme"), text)
+        and has(loaded.get("run", {"started": 0}), started=int | float)
+        and abs(loaded.get("run", {"started": 0})["started"]) < 1e12
     )
 
 

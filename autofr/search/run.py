@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from autofr.search.config import refuse_other_settings, resume_command
 from autofr.search.journal import Journal
 from autofr.search.loop import EveryMemberDivergedError, Run, search_loop
 from autofr.search.prepare import check_run_dir, prepare
-from autofr.search.result import SearchResult
+from autofr.search.result import ENDED, SearchResult, read_config
 from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
 
@@ -120,6 +120,8 @@ def _run(
         config = prepared.config
         if resume:
             refuse_other_settings(run_dir, config)
+            config = read_config(run_dir)
+            (run_dir / ENDED).unlink(missing_ok=True)
         else:
             run_dir.mkdir(parents=True, exist_ok=True)
             until_done.enter_context(_alone(run_dir))
@@ -129,7 +131,7 @@ def _run(
         bank = journal.recover()
         for note in journal.notes:
             display.say(note)
-        run = prepared.run(journal, bank, Tracker(run_dir, display.say, tracking), display)
+        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, tracking), display)
         if journal.records:
             finished = journal.next_generation >= run.timetable.generations
             where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
@@ -140,7 +142,10 @@ def _run(
         except BaseException as error:
             if not isinstance(error.__cause__, EveryMemberDivergedError):  # it would diverge again
                 display.say(_where_it_stands(run, run_dir, config))
-            run.tracker.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            with suppress(OSError):  # the disk may be what it is about
+                write_json(run_dir / ENDED, {"status": status})
+            run.tracker.abandon(status)
             raise
 
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from autofr.tracking.mirror import Mirror
 
 ENDS = ("FINISHED", "FAILED", "KILLED")
-LONGEST_PAUSE = 60.0
-"""Seconds between two attempts, at most."""
+LONGEST_PAUSE, POLL = 60.0, 1.0
+"""Seconds between two attempts, at most, and between two looks at whether the search is still there."""
+_PARENT = os.getppid()
 
 
 def follow(run_dir: Path, told: TextIO, say: TextIO) -> int:
@@ -67,9 +68,17 @@ def _mirror(run_dir: Path, hear: Callable[[str], None]) -> Mirror:
 
 def _next(messages: queue.Queue[str], pause: float) -> str:
     """Wait for a message, or ``pause`` seconds to try again what failed. Returns how the search ended, if it did."""
-    status = ""
+    status, waited = "", 0.0
     try:
-        status = messages.get(timeout=pause or None)
+        while not status:
+            try:
+                status = messages.get(timeout=POLL)
+            except queue.Empty:
+                waited += POLL
+                if os.getppid() != _PARENT:  # a child of its, forked, may keep the input open
+                    return "KILLED"
+                if pause and waited >= pause:
+                    raise
         while status not in ENDS:  # several commits that came meanwhile are one
             status = messages.get_nowait()
     except queue.Empty:
@@ -90,10 +99,10 @@ def reason(error: Exception) -> str:
 
 def main() -> int:
     """Follow the run directory named on the command line."""
-    if hasattr(os, "SCHED_IDLE"):  # training goes first: threads that wait for each other suffer from any other load
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)
+    os.nice(19)  # training goes first: threads that wait for each other suffer from any other load
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # not everybody is allowed to stand back further
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     say = os.fdopen(os.dup(1), "w")  # MLflow's own words do not belong there
     os.dup2(2, 1)
     return follow(Path(sys.argv[1]), sys.stdin, say)

@@ -113,9 +113,8 @@ class Mirror:
             client.set_terminated(run_id, status, ended or None)
 
     def _client(self) -> MlflowClient:
-        self.hear("calling")
-        made = client_of(self.uri)  # imports MLflow
-        self.hear("called")
+        made = client_of(self.uri)  # imports MLflow, which is no call of the store
+        self.hear("imported")
         return cast("MlflowClient", _Audible(made, self.hear))
 
     def _opened(self, client: MlflowClient) -> _Runs:

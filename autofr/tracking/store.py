@@ -50,6 +50,7 @@ def check_reachable(uri: str) -> None:
 def client_of(uri: str) -> MlflowClient:
     """A client of the store at ``uri``."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a search makes no call that nobody asked for
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # and its notices do not tear the progress bar
     # A server that is down is found out in seconds, not in MLflow's minutes: the next generation tries again.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

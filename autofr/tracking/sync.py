@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from autofr.exceptions import AutofrError
+from autofr.files import read_json
 from autofr.lock import locked
+from autofr.search.result import ENDED, SearchResult
 from autofr.tracking.follower import reason
 from autofr.tracking.mirror import Mirror
 from autofr.tracking.store import check_reachable
@@ -24,7 +26,9 @@ def sync_tracking(run_dir: Path) -> str:
     mirror = Mirror(run_dir)
     busy = f"the search in {run_dir} is being written to MLflow by its own process; wait until it ends"
     with locked(run_dir / "tracking.lock", busy, patience=1):
-        status = "FINISHED" if mirror.complete else "RUNNING" if _at_work(run_dir) else "KILLED"
+        at_work = _at_work(run_dir)  # before it is asked how it ended
+        SearchResult(run_dir).records  # noqa: B018  # sound, or it is no fault of MLflow's
+        status = "RUNNING" if at_work else "FINISHED" if mirror.complete else _ended(run_dir)
         try:
             check_reachable(mirror.uri)
             generations = mirror.sync()
@@ -44,3 +48,10 @@ def _at_work(run_dir: Path) -> bool:
             return False
     except AutofrError:
         return True
+
+
+def _ended(run_dir: Path) -> str:
+    """How a search ended that is not complete: if it did not say so, it was killed."""
+    path = run_dir / ENDED
+    told = read_json(path) if path.is_file() else None
+    return "FAILED" if isinstance(told, dict) and told.get("status") == "FAILED" else "KILLED"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from autofr.child import environment, module_command
 from autofr.progress import command_name
 from autofr.tracking.store import tracking_uri
 
@@ -17,8 +17,9 @@ SHARE = 0.01
 """Of the search's time, how long its end may wait for a store that is slow or down."""
 SLOW = 4.0
 """Seconds of one call past which a store is slow."""
-SILENT, LONGEST, ABANDONED = 15.0, 60.0, 5.0
-"""Seconds that the end waits for a store that is neither: between two signs of life, in all, and after a Ctrl-C."""
+SILENT, LONGEST, ABANDONED, KILLED = 30.0, 60.0, 5.0, 5.0
+"""Seconds that the end waits for a store that is neither: between two signs of life, in all, and after a Ctrl-C; and
+for a process that was killed."""
 
 
 class Tracker:
@@ -44,16 +45,14 @@ class Tracker:
             threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        alone = {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        alone = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "autofr.tracking.follower", str(self.run_dir.absolute())],
+                module_command("autofr.tracking.follower", str(self.run_dir.absolute())),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | alone,
+                env=environment() | alone,
                 start_new_session=True,  # a Ctrl-C is the search's, which says what it means
             )
         except OSError as error:
@@ -91,6 +90,9 @@ class Tracker:
             fine = not self._failing and not self._slow(now) and now - self._heard < SILENT
             if now - ended > (max(longest, share) if fine else share):
                 self._process.kill()
+                with suppress(subprocess.TimeoutExpired):  # one that hangs in its file system cannot even be killed
+                    self._process.wait(KILLED)
+                break
             time.sleep(0.02)
         if self._process.returncode != 0:
             self.say(

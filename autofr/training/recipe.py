@@ -10,6 +10,15 @@ from autofr.exceptions import AutofrError
 
 SMALL = 100_000
 """A run on fewer images is small."""
+LARGEST = {
+    "epochs": 1e6,
+    "segment": 1e6,
+    "warmup": 1e6,
+    "image_size": 1024,
+    "embedding_dim": 2**16,
+    "batch_size": 2**20,
+}
+"""What nobody means to exceed: a configuration may come from a stranger."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,19 @@ class Recipe:
             AutofrError: one does not; it is named.
         """
         for name, value in asdict(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise AutofrError(f"{name.replace('_', '-')} must be a finite number, got {value}")
+            shown, kind = name.replace("_", "-"), type(Recipe.__dataclass_fields__[name].default)
+            if kind is str:
+                if not isinstance(value, str):
+                    raise AutofrError(f"{shown} is a name, got {value!r}")
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise AutofrError(f"{shown} is a number, got {value!r}")
+            if not math.isfinite(value):
+                raise AutofrError(f"{shown} must be a finite number, got {value}")
+            if kind is int and name != "epochs" and not isinstance(value, int):
+                raise AutofrError(f"{shown} is a whole number, got {value!r}")
+            if value > LARGEST.get(name, math.inf):
+                raise AutofrError(f"{shown} is {LARGEST[name]:g} at most, got {value!r}")
         positive = ("image_size", "embedding_dim", "epochs", "segment", "batch_size", "lr", "clip", "scale")
         for name in positive:
             value = getattr(self, name)

@@ -148,3 +148,15 @@ def test_landmarks_go_by_name(tmp_path: Path) -> None:
     assert faces.landmarks.isfinite().all((1, 2)).tolist() == [True, False, False, True]
     with pytest.raises(AutofrError, match="no landmarks file"):
         scan(path, tmp_path / "none.npz")
+
+
+def test_a_file_that_is_cut_short_under_way_is_an_unreadable_image(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.rec", *(part(content(png(i), 0)) for i in range(3)))
+    found = scan_records(path)
+    with open(path, "rb+") as file:
+        file.truncate(path.stat().st_size - 4)
+    with pytest.raises(OSError, match=r"a.rec: 0000000/00000002: the file was cut short meanwhile"):
+        found.decode(2, 40)
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    with pytest.raises(OSError, match=r"a.rec: 0000000/00000000"):
+        found.decode(0, 40)

@@ -93,21 +93,57 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path: Path) -> None:
     assert Journal(tmp_path).next_generation == 3
 
 
-def damaged(tmp_path: Path, line: int) -> Journal:
+def damaged(tmp_path: Path, line: int, files: tuple[str, ...] = ("journal.jsonl", "journal.copy.jsonl")) -> Journal:
     """A journal of four generations, one bit of one line flipped: a digit of its reward became another."""
     filled(tmp_path, [-0.5, -0.4, -0.3, -0.6])
-    lines = (tmp_path / "journal.jsonl").read_bytes().split(b"\n")
-    flipped = lines[line].replace(b'"rewards": [-0.', b'"rewards": [-1.')
-    assert flipped != lines[line]
-    lines[line] = flipped
-    (tmp_path / "journal.jsonl").write_bytes(b"\n".join(lines))
+    for name in files:
+        lines = (tmp_path / name).read_bytes().split(b"\n")
+        flipped = lines[line].replace(b'"rewards": [-0.', b'"rewards": [-1.')
+        assert flipped != lines[line]
+        lines[line] = flipped
+        (tmp_path / name).write_bytes(b"\n".join(lines))
     return Journal(tmp_path)
+
+
+@pytest.mark.parametrize("line", [0, 1, 3])
+@pytest.mark.parametrize("file", ["journal.jsonl", "journal.copy.jsonl"])
+def test_a_damaged_line_is_read_from_the_other_copy(tmp_path: Path, line: int, file: str) -> None:
+    """However old it is: nothing is lost."""
+    journal = damaged(tmp_path, line, (file,))
+    whole = [r.rewards[0] for r in journal.sound().records]
+    assert whole == [-0.5, -0.4, -0.3, -0.6]
+    assert len(journal.notes) == (file == "journal.jsonl")
+    assert torch.equal(journal.recover().entries["a"].state["backbone.w"], torch.full((2, 3), 3.0))
+    assert (tmp_path / "journal.jsonl").read_bytes() == (tmp_path / "journal.copy.jsonl").read_bytes()
+    assert not Journal(tmp_path).notes
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "cut"])
+def test_a_journal_that_is_gone_is_read_from_its_copy(tmp_path: Path, how: str) -> None:
+    filled(tmp_path, [-0.5, -0.4, -0.3])
+    path = tmp_path / "journal.jsonl"
+    content = path.read_bytes()
+    path.unlink() if how == "deleted" else path.write_bytes(b"" if how == "emptied" else content[:100])
+    journal = Journal(tmp_path)
+    assert journal.next_generation == 3
+    journal.recover()
+    assert path.read_bytes() == content
+
+
+def test_checkpoints_without_a_journal_are_not_begun_anew(tmp_path: Path) -> None:
+    """The first commit would delete them."""
+    filled(tmp_path, [-0.5, -0.4, -0.3])
+    for name in ("journal.jsonl", "journal.copy.jsonl"):
+        (tmp_path / name).unlink()
+    with pytest.raises(AutofrError, match=r"is empty, but .* has gen-0002.safetensors; restore the journal"):
+        Journal(tmp_path).recover()
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_a_flipped_bit_in_the_last_line_goes_back_one_generation(tmp_path: Path) -> None:
     journal = damaged(tmp_path, 3)
     with pytest.raises(
-        AutofrError, match=r"line 4 is no record \(its checksum does not fit\); restore the file, or go"
+        AutofrError, match=r"line 4 is no record \(its checksum does not fit\); restore the file, or see"
     ):
         journal.sound()
     before = (tmp_path / "journal.jsonl").read_bytes()
@@ -122,7 +158,7 @@ def test_a_flipped_bit_in_the_last_line_goes_back_one_generation(tmp_path: Path)
 def test_a_damaged_line_whose_checkpoints_are_gone_loses_nothing_more(tmp_path: Path) -> None:
     journal = damaged(tmp_path, 1)  # generation 0 is before it, and its checkpoint was cleaned up
     before = (tmp_path / "journal.jsonl").read_bytes()
-    with pytest.raises(AutofrError, match=r"line 2 is no record .*no checkpoint .* is whole"):
+    with pytest.raises(AutofrError, match=r"line 2 is no record .*no checkpoint in .* before is whole"):
         journal.recover()
     assert (tmp_path / "journal.jsonl").read_bytes() == before
 
@@ -133,12 +169,14 @@ def test_lines_without_a_checksum_are_read(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     older = [{k: v for k, v in line.items() if k not in ("crc32", "troubles", "finished")} for line in lines]
     (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in older))
+    (tmp_path / "journal.copy.jsonl").unlink()
     assert Journal(tmp_path).sound().next_generation == 2
 
 
 def test_lines_out_of_order_are_no_journal(tmp_path: Path) -> None:
     filled(tmp_path, [-0.5, -0.4])
     lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.copy.jsonl").unlink()
     (tmp_path / "journal.jsonl").write_bytes(lines[1] + lines[0])
     assert "line 1 is no record (it is of generation 1)" in str(Journal(tmp_path).damage)
 
@@ -178,7 +216,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space left"):
         journal.commit(record(1), bank(1))
     assert (tmp_path / "journal.jsonl").read_bytes() == before
-    assert journal.next_generation == 1
+    assert journal.next_generation == Journal(tmp_path).next_generation == 1
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Searches that are told to stop, meet each other, or lose their disk: real processes, signals and file systems."""
 
+import json
 import os
 import resource
 import shlex
@@ -19,9 +20,9 @@ TINY += ["32", "--fmr", "0.1", "--validation-identities", "3", "--device", "cpu"
 pytestmark = pytest.mark.slow
 
 
-def begin(*arguments: str | Path, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
+def begin(*arguments: str | Path, before: Sequence[str] = (), cwd: Path | None = None) -> "subprocess.Popen[str]":
     command = [*before, sys.executable, "-m", "autofr", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def search(folder: Path, run_dir: Path, *before: str) -> "subprocess.Popen[str]":
@@ -263,3 +264,74 @@ def test_a_checkpoint_of_another_network_is_refused(faces: Path, tmp_path: Path)
     _, err = refused.communicate(timeout=60)
     assert refused.returncode == 2
     assert "its policy state is no state of thompson" in err
+
+
+def finished_copy(whole: Path, tmp_path: Path) -> Path:
+    run_dir = tmp_path / "runs" / "copy"
+    shutil.copytree(whole, run_dir)
+    return run_dir
+
+
+def planted(path: Path) -> Path:
+    """A Python file that leaves a proof if it is executed."""
+    proof = path.with_suffix(".executed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"open({str(proof)!r}, 'a').close()\nraise SystemExit(3)\n")
+    return proof
+
+
+@pytest.mark.parametrize("where", ["space.name", "recipe.space", "recipe.data"])
+def test_a_configuration_does_not_choose_what_is_executed(where: str, whole: Path, tmp_path: Path) -> None:
+    run_dir = finished_copy(whole, tmp_path)
+    proof = planted(tmp_path / "evil.py")
+    config = json.loads((run_dir / "config.json").read_text())
+    part, key = where.split(".")
+    config[part][key] = str(tmp_path / "evil.py")
+    (run_dir / "config.json").write_text(json.dumps(config))
+    resumed = begin("search", "--resume", run_dir, "--no-tracking")
+    _, err = resumed.communicate(timeout=60)
+    assert not proof.exists()
+    assert resumed.returncode == 2, err
+    assert ("name it:" if where == "space.name" else "with other settings") in err
+
+
+def test_a_name_in_a_configuration_is_a_shipped_space_whatever_lies_here(whole: Path, tmp_path: Path) -> None:
+    run_dir = finished_copy(whole, tmp_path)
+    here = tmp_path / "here"
+    proofs = [planted(here / "search_spaces" / name) for name in ("arcface_margins.py", "innocent.py")]
+    resumed = begin("search", "--resume", run_dir, "--no-tracking", cwd=here)
+    _, err = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, err
+    config = json.loads((run_dir / "config.json").read_text())
+    config["space"]["name"] = "innocent"
+    (run_dir / "config.json").write_text(json.dumps(config))
+    refused = begin("search", "--resume", run_dir, "--no-tracking", cwd=here)
+    _, err = refused.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert f"name it: autofr search --resume {run_dir} --space innocent" in err
+    assert not any(proof.exists() for proof in proofs)
+
+
+def test_files_in_the_working_directory_are_no_modules_of_the_tracking_process(whole: Path, tmp_path: Path) -> None:
+    run_dir = finished_copy(whole, tmp_path)
+    here = tmp_path / "here"
+    proofs = [planted(here / name) for name in ("mlflow.py", "queue.py", "sqlalchemy.py", "autofr.py")]
+    autofr_itself = Path(sys.executable).with_name("autofr")  # `python -m autofr` is the user's own way past it
+    resumed = subprocess.run([autofr_itself, "search", "--resume", run_dir], cwd=here, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (run_dir.parent / "mlflow.db").is_file()
+    assert not any(proof.exists() for proof in proofs)
+
+
+def test_a_screen_that_is_gone_stops_nothing(
+    faces: Path, whole: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
+) -> None:
+    """As with ``| head``."""
+    process = search(faces, tmp_path / "run")
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert process.wait(120) == 0, err
+    assert same_outcome(whole, tmp_path / "run")

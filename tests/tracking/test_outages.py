@@ -3,6 +3,8 @@
 What it should show is what the run directory gives when it is written to a new store in one go.
 """
 
+import dataclasses
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -276,6 +278,33 @@ def test_kills_and_resumes_leave_no_trace(shown: Shown, in_one_go: Any, tmp_path
     finish(tracked_search, run_dir)
     sync_tracking_when_free(run_dir)
     assert shown(tracking_uri(tmp_path)) == in_one_go(run_dir)
+
+
+def test_a_search_that_failed_while_mlflow_was_away_is_shown_as_failed(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    def read(wanted: Any) -> Any:
+        if calls.append(1) or len(calls) > 6:
+            raise AutofrError("gone")
+        return tiny_faces.read(wanted)
+
+    calls: list[int] = []
+    faces = dataclasses.replace(tiny_faces, read=read)
+    with pytest.raises(AutofrError, match="gone"):
+        autofr.search(SPACE, faces, run_dir=tmp_path / "run", **tiny)
+    assert "(failed)" in sync_tracking(tmp_path / "run")
+    tiny_faces = dataclasses.replace(tiny_faces)
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", resume=True, **tiny)
+    assert "(finished)" in sync_tracking(tmp_path / "run")
+
+
+def test_a_journal_of_another_search_is_not_mlflows_fault(search: Search, tmp_path: Path) -> None:
+    search(tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["space"]["options"]["loss"].append("another")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AutofrError, match="journal and configuration are of different searches"):
+        sync_tracking(tmp_path / "run")
 
 
 def test_what_is_no_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

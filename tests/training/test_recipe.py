@@ -67,3 +67,20 @@ def test_values_that_make_no_sense_are_named(name: str, value: float | str) -> N
 def test_json_round_trip() -> None:
     recipe = Recipe.for_images(1000, lr=0.05)
     assert Recipe(**json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"epochs": "x"}, "epochs is a number, got 'x'"),
+        ({"epochs": 1e300}, r"epochs is 1e\+06 at most"),
+        ({"batch_size": 2.5}, "batch-size is a whole number, got 2.5"),
+        ({"image_size": 10**9}, "image-size is 1024 at most"),
+        ({"lr": True}, "lr is a number, got True"),
+        ({"backbone": 3}, "backbone is a name, got 3"),
+        ({"lr": [0.1]}, "lr is a number"),
+    ],
+)
+def test_what_is_no_setting_is_told(given: dict[str, object], told: str) -> None:
+    with pytest.raises(AutofrError, match=told):
+        Recipe.for_images(100, **given)

@@ -30,8 +30,17 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
+_DEEP = st.integers(50, 400).map(lambda depth: _nested(depth))
+VALUES = VALUES | VALUES | VALUES | _DEEP
 _EDIT = st.tuples(st.integers(0, 5), st.integers(0, 2**20), st.binary(min_size=1, max_size=8))
 _EDITS = st.lists(_EDIT, min_size=1, max_size=6)
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 0
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
 
 
 def broken_bytes(wholes: list[bytes]) -> st.SearchStrategy[bytes]:

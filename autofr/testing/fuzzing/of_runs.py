@@ -102,12 +102,16 @@ def _read_run(path: Path) -> None:
     from autofr.report import stored_arguments
     from autofr.search.config import resume_command
     from autofr.search.result import SearchResult
+    from autofr.training.recipe import Recipe
 
     result = SearchResult(path.parent)
     resume_command(path.parent, result.config)
     if result.records:
         result.report()
-    stored_arguments(path.parent, "search", "arcface_margins")
+    asked = stored_arguments(path.parent, "search", "arcface_margins")
+    Recipe.for_images(
+        asked["image_size"], **{name: asked[name] for name in Recipe.__dataclass_fields__ if name in asked}
+    )
 
 
 def journal() -> Target:

@@ -1,0 +1,29 @@
+"""Python processes that autofr starts: nothing in the working directory is taken for a module of theirs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_RUN = """
+import sys
+sys.path = [place for place in sys.path if place not in ("", ".")]
+sys.argv = sys.argv[1:]
+import runpy
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs ``module`` as ``python -m`` does, but for the working directory: that would come first on
+    the path, so that a file of a stranger's there, ``queue.py`` say, would be executed."""
+    return [sys.executable, "-c", _RUN, module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The environment for such a process: it finds this autofr, and what it starts itself keeps to the same."""
+    package = str(Path(__file__).resolve().parents[1])
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = os.pathsep.join(place for place in (package, *others) if place not in ("", "."))
+    return os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
