@@ -151,7 +151,7 @@ def test_resuming_a_finished_run_changes_nothing(
 
 
 def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:
-    with pytest.raises(AutofrError, match=r"recipe\.lr was 0\.1, is 0\.2; seed was 0, is 1$"):
+    with pytest.raises(AutofrError, match=r"recipe\.lr was 0\.1, is 0\.2; seed was 0, is 1; take those"):
         autofr.search(SPACE, tiny_faces, run_dir=finished, resume=True, seed=1, lr=0.2, **tiny)
     other = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3, 0.4)))
     with pytest.raises(AutofrError, match=r"space\.options\.loss was .*0\.5.*, is .*0\.4"):
@@ -274,7 +274,7 @@ def test_told_to_stop_amid_a_commit_it_ends_the_commit(
 
     def told(*arguments: Any) -> Any:
         commits.append(where)
-        if len(commits) == 2:
+        if len(commits) == (2 if where == "sha256" else 3):  # a line is appended twice, to journal and copy
             os.kill(os.getpid(), number)
         return original(*arguments)
 
