@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 
 from autofr.data import Faces, synthetic_faces
 from autofr.detection.align import TEMPLATE
+from autofr.testing.killing import journal_lines
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -111,15 +111,10 @@ def tiny() -> dict[str, Any]:
     }
 
 
-def _journal(run_dir: Path) -> list[dict[str, Any]]:
-    lines = (run_dir / "journal.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "finished", "crc32")} for line in lines]
-
-
 @pytest.fixture(scope="session")
 def comparable() -> Callable[[Path], list[dict[str, Any]]]:
     """The journal of a run without what may differ: wall time."""
-    return _journal
+    return journal_lines
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +123,6 @@ def same_outcome() -> Callable[[Path, Path], bool]:
 
     def same(a: Path, b: Path) -> bool:
         one, two = (load_file(d / "model" / "model.safetensors") for d in (a, b))
-        return _journal(a) == _journal(b) and all(torch.equal(one[name], two[name]) for name in one)
+        return journal_lines(a) == journal_lines(b) and all(torch.equal(one[name], two[name]) for name in one)
 
     return same

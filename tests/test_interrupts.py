@@ -36,8 +36,13 @@ def test_a_held_block_ends_before_the_signal_counts(number: signal.Signals) -> N
 
 
 def test_without_a_signal_nothing_happens() -> None:
-    with stoppable(), held():
-        pass
+    before = [signal.getsignal(n) for n in SIGNALS]
+    with stoppable():
+        stopping = [signal.getsignal(n) for n in SIGNALS]
+        with held():
+            assert [signal.getsignal(n) for n in SIGNALS] != stopping
+        assert [signal.getsignal(n) for n in SIGNALS] == stopping != before
+    assert [signal.getsignal(n) for n in SIGNALS] == before
 
 
 def test_what_is_ignored_stays_ignored_and_handlers_of_others_stay() -> None:

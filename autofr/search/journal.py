@@ -117,7 +117,8 @@ class Journal:
         stop takes effect afterwards.
 
         Raises:
-            OSError: it cannot be written (a full disk). The generation does not count then.
+            OSError: it cannot be written (a full disk). ``records`` says whether the generation counts all the same:
+                its line was written, and the copy's was not.
         """
         with held():
             self.checkpoints.mkdir(exist_ok=True)
@@ -125,8 +126,8 @@ class Journal:
             write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank))
             record = replace(record, checkpoint=name, sha256=sha256(self.checkpoints / name))
             append_durably(self.path, record.to_line())
+            self.records.append(record)  # it counts, whatever becomes of the copy
             append_durably(self.copy, record.to_line())
-            self.records.append(record)
             self._clean_up()
             return record
 

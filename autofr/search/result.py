@@ -120,7 +120,8 @@ class SearchResult:
         """The generation of :attr:`checkpoint`: the best, unless its own checkpoint was damaged; of a search that goes
         on, the best so far."""
         path = self.checkpoint / "config.json"
-        found = read_json(path).get("generation") if path.is_file() else None
+        model = read_json(path) if path.is_file() else None
+        found = model.get("generation") if isinstance(model, dict) else None
         if isinstance(found, int) and 0 <= found < len(self.records):
             return self.records[found]
         return Journal(self.run_dir).best()

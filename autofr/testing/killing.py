@@ -68,7 +68,8 @@ class _Watch:
     """Hears of every step of a commit: before and after each of what it does, and amid each write."""
 
     def __init__(self, instant: int | None) -> None:
-        self.instant, self.heard, self.committing = instant, [], False  # type: ignore[var-annotated]
+        self.instant, self.committing = instant, False
+        self.heard: list[str] = []
 
     def at(self, name: str) -> None:
         """An instant. It may be the last."""
@@ -79,14 +80,13 @@ class _Watch:
 
     def begin(self) -> None:
         """From now on, hear of what commits do."""
-        from autofr import files
         from autofr.search import journal
 
         self._around(os, "fsync", "fsync")
         self._around(os, "replace", "rename")
         self._around(Path, "unlink", "unlink")
         self._around(journal, "sha256", "hash")
-        self._amid_tensors(files)
+        self._amid_tensors()
         self._amid_append(journal)
         commit = journal.Journal.commit
 
@@ -112,7 +112,7 @@ class _Watch:
 
         setattr(owner, attribute, watched)
 
-    def _amid_tensors(self, files: Any) -> None:
+    def _amid_tensors(self) -> None:
         import safetensors.torch
 
         save = safetensors.torch.save_file
@@ -240,14 +240,14 @@ def finish(search: Search, run_dir: Path) -> None:
 def check_same(one: Path, other: Path, told: str) -> None:
     """Both runs have the same α, rewards and lineage, to the digit, the same checkpoints and the same network, to the
     bit."""
-    one_lines, other_lines = (_lines(run_dir) for run_dir in (one, other))
+    one_lines, other_lines = (journal_lines(run_dir) for run_dir in (one, other))
     assert one_lines == other_lines, told
     assert _hashes(one) == _hashes(other), told
     assert SearchResult(one).lineage == SearchResult(other).lineage, told
 
 
-def _lines(run_dir: Path) -> list[dict[str, Any]]:
-    """The journal, without what hangs on the clock."""
+def journal_lines(run_dir: Path) -> list[dict[str, Any]]:
+    """The journal of a run, without what hangs on the clock."""
     lines = (run_dir / "journal.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "finished", "crc32")} for line in lines]
 

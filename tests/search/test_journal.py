@@ -268,3 +268,21 @@ def test_records_are_plain_json(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "journal.jsonl").read_text())
     line.pop("crc32")
     assert replace(record(0), checkpoint=line["checkpoint"], sha256=line["sha256"]) == Record(**line)
+
+
+def test_a_disk_that_fills_up_before_the_copy_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generation counts: its line is in the journal."""
+    from autofr.search import journal as module
+
+    journal = filled(tmp_path, [-0.5])
+    append = module.append_durably
+
+    def full(path: Path, data: bytes) -> None:
+        if path == journal.copy:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(path, data)
+
+    monkeypatch.setattr(module, "append_durably", full)
+    with pytest.raises(OSError, match="No space left"):
+        journal.commit(record(1), bank(1))
+    assert journal.next_generation == Journal(tmp_path).next_generation == 2

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,12 @@ def _is_text(code: Any) -> bool:
     return False
 
 
+@cache
+def _hook() -> None:
+    """Listen, from the first call on: a hook cannot be taken away again."""
+    sys.addaudithook(_hear)
+
+
 @contextmanager
 def _watched() -> Iterator[None]:
     """A block that executes nothing.
@@ -129,9 +136,7 @@ def _watched() -> Iterator[None]:
         RuntimeError: it did.
     """
     global _watching
-    if not getattr(_watched, "hooked", False):
-        sys.addaudithook(_hear)
-        _watched.hooked = True  # type: ignore[attr-defined]
+    _hook()
     _events.clear()
     _watching = True
     try:
