@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -56,11 +57,11 @@ def append_durably(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; the file is cut back to what it was.
     """
-    with open(path, "ab") as file:
-        before = file.tell()
+    with open(path, "ab", buffering=0) as file:  # a buffer would be written once more when the file is closed
+        before = file.seek(0, os.SEEK_END)
         try:
-            file.write(data)
-            file.flush()
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             os.fsync(file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):

@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,19 @@ def test_tensors_that_cannot_be_written_are_an_os_error(tmp_path: Path) -> None:
 def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
+
+
+def test_a_line_that_does_not_fit_is_cut_off_again(tmp_path: Path) -> None:
+    """The system writes as much as it may, and then no more: as on a disk that is nearly full."""
+    path = tmp_path / "file"
+    append_durably(path, b"whole\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            append_durably(path, b"longer than what is left\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"whole\n"
+    append_durably(path, b"next\n")
+    assert path.read_bytes() == b"whole\nnext\n"
