@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from autofr.constraints import MaxFLOPs, MaxLatency, MaxParams
 from autofr.dimensions import Choice, Range
+from autofr.elastic import Elastic
 from autofr.exceptions import AutofrError
 from autofr.spaces import SearchSpace, load_space
 
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from autofr.evaluation.evaluate import evaluate
     from autofr.search.result import SearchResult
     from autofr.search.run import search, train
+    from autofr.studies.run import study
 
 __version__ = "0.1.0"
 
 # Torch takes seconds to import; `autofr --help` and space files must not wait for it.
 _LAZY = {
     "train": "autofr.search.run",
+    "study": "autofr.studies.run",
     "SearchResult": "autofr.search.result",
     "evaluate": "autofr.evaluation.evaluate",
     "Embedder": "autofr.embedder",
@@ -45,7 +49,11 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AutofrError",
     "Choice",
+    "Elastic",
     "Embedder",
+    "MaxFLOPs",
+    "MaxLatency",
+    "MaxParams",
     "Range",
     "SearchResult",
     "SearchSpace",
@@ -53,5 +61,6 @@ __all__ = [
     "load_embedder",
     "load_space",
     "search",
+    "study",
     "train",
 ]

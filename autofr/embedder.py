@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,6 +16,10 @@ from autofr.backbones import create_backbone
 from autofr.data.loader import normalise
 from autofr.exceptions import AutofrError
 from autofr.files import read_json, replacing_folder, sha256, write_durably, write_json, write_tensors
+
+if TYPE_CHECKING:  # the engine stands above this module
+    from autofr.search.bank import Entry
+    from autofr.search.pareto import Point
 
 MAX_SIDE, MAX_DIM = 1024, 2**16
 """Pixels of an image's side and length of an embedding; a configuration that claims more is not believed."""
@@ -131,7 +135,8 @@ def _load_file(weights: Path) -> Embedder:
 
 
 def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> Embedder:
-    """The embedder of a run's best committed generation, from its journal and weight bank.
+    """The embedder of a run's best committed generation, from its journal and weight bank; where networks were
+    searched, the one of the Pareto set that the run prefers.
 
     Args:
         run_dir: the run.
@@ -144,31 +149,51 @@ def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> 
         Journal,
         entry_of,
     )
+    from autofr.search.pareto import Trade
     from autofr.search.result import read_config
 
     journal = Journal(run_dir)
+    run_config = read_config(run_dir)
+    if "trade" in run_config:  # networks were searched
+        points = journal.newest_bank().pareto
+        return point_embedder(points.pick(Trade(**run_config["trade"])), run_config, f"run {run_dir}")
     record, bank = journal.best_bank()
     for note in journal.notes:
         say(note)
-    state = entry_of(bank, record).state
-    config, tensors = inference_part(state, record.keys[record.winner], read_config(run_dir))
-    config["generation"] = record.generation
+    config, tensors = inference_part(entry_of(bank, record), record.network, run_config)
+    config |= {"generation": record.generation, "member": record.winner}
     return build_embedder(config, tensors, f"run {run_dir}")
 
 
-def inference_part(
-    state: dict[str, Tensor], key: str, run_config: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What embedding needs of a member's state: the configuration and the tensors of its backbone.
+def point_embedder(point: Point, run_config: dict[str, Any], where: str) -> Embedder:
+    """The embedder of a point of a search's Pareto set.
 
     Args:
-        state: as :meth:`autofr.search.population.Member.state` gives it.
-        key: the backbone's name.
+        point: with its tensors.
+        run_config: the run's resolved configuration.
+        where: what errors call it.
+
+    Raises:
+        AutofrError: tensors and configuration do not fit.
+    """
+    config = {"backbone": point.backbone, **_sizes(run_config)}
+    config |= {"generation": point.generation, "member": point.member}
+    return build_embedder(config, point.tensors, where)
+
+
+def inference_part(entry: Entry, network: str, run_config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What embedding needs of an entry of the bank: the configuration and the tensors of its best member's backbone.
+
+    Args:
+        entry: of the bank.
+        network: that backbone's name.
         run_config: the run's resolved configuration.
     """
-    sizes = {name: run_config["recipe"][name] for name in ("image_size", "embedding_dim")}
-    tensors = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
-    return {"backbone": key, **sizes}, tensors
+    return {"backbone": network, **_sizes(run_config)}, entry.backbone()
+
+
+def _sizes(run_config: dict[str, Any]) -> dict[str, Any]:
+    return {name: run_config["recipe"][name] for name in ("image_size", "embedding_dim")}
 
 
 def save_weights(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from autofr.exceptions import AutofrError
 from autofr.progress import command_name
 from autofr.search.config import resume_command
+from autofr.search.pareto import PRICES, ParetoSet, Trade
 from autofr.search.result import SearchResult
 from autofr.spaces import available_spaces, shipped_spaces
 from autofr.tracking import tracking_uri
@@ -21,6 +23,7 @@ from autofr.training.recipe import Recipe
 if TYPE_CHECKING:
     from autofr.detection.run import Found
     from autofr.sheet import Sheet
+    from autofr.studies.run import StudyResult
 
 
 def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
     if command == "search":
         chosen = space or str(shipped_spaces()[name])  # the shipped file, whatever lies in ./search_spaces
         what = {"space": chosen, "policy": config["policy"], "population": config["population"]}
+        what |= config.get("trade", {})
     return what | {
         "data": data["source"],
         "landmarks": data["landmarks"],
@@ -77,7 +81,7 @@ def print_search(result: SearchResult, tracked: bool) -> None:
     searched = any(len(names) > 1 for names in result.config["space"]["options"].values())
     table = Table(title="search result" if searched else "training result", title_justify="left")
     table.add_column("")
-    generation = result.chosen.generation + 1  # as the lines of the search count
+    generation = result.chosen[0].generation + 1  # as the lines of the search count
     table.caption = f"after: the network in model/, of generation {generation} of {len(result.records)}"
     table.add_column("before", justify="right")
     table.add_column("after", justify="right")
@@ -101,11 +105,52 @@ def print_search(result: SearchResult, tracked: bool) -> None:
         flat = len(column) > 1 and np.ptp(result.alpha[-1, column]) < 1e-9
         told = "none: α is flat, the search has preferred nothing" if flat else option
         console.print(f"best {dimension}: {told}", markup=False)
+    if result.pareto:
+        print_pareto(result, console)
     console.print(f"run directory: {result.run_dir}", markup=False, soft_wrap=True)
     uri = tracking_uri(result.run_dir.parent)
     look = f"at {uri}" if uri.startswith("http") else f"{command_name()} ui {result.run_dir}"
     filled = "" if tracked else f"after {command_name()} sync-tracking {result.run_dir}: "
     console.print(f"see it in MLflow: {filled}{look}", markup=False, soft_wrap=True)
+
+
+def print_pareto(result: SearchResult, console: Console | None = None) -> None:
+    """The networks that nothing beats in both error and cost, and which each preference picks."""
+    console = console or Console(highlight=False)
+    kind, points = result.config["trade"]["cost"], result.pareto
+    picked = {prefer: ParetoSet(points).pick(Trade(kind, prefer)) for prefer in PRICES}
+    record, member = result.chosen
+    table = Table(title="Pareto set: nothing has less error at no more cost", title_justify="left")
+    table.caption = "bold: the network in model/; all of them are in pareto/"
+    table.add_column("network", overflow="fold")
+    table.add_column(kind, justify="right")
+    table.add_column("error", justify="right")
+    table.add_column("--prefer")
+    for point in points:
+        chosen = (point.generation, point.member) == (record.generation, member)
+        told = ", ".join(prefer for prefer, best in picked.items() if best is point)
+        name = f"[bold]{escape(point.backbone)}[/]" if chosen else escape(point.backbone)
+        table.add_row(name, f"{point.cost:.4g}", f"{point.error:.4f}", told)
+    console.print(table)
+
+
+def print_study(result: StudyResult) -> None:
+    """The finished trials from the best on, and where the best one's network is."""
+    console = Console(highlight=False)
+    counts = Counter(trial.state.name.lower() for trial in result.trials)
+    table = Table(title="study result", title_justify="left")
+    table.caption = ", ".join(f"{count} {state}" for state, count in counts.items())
+    for name in ("trial", *result.plan.vary, "reward"):
+        table.add_column(name.replace("_", "-"), justify="right")
+    done = [trial for trial in result.trials if trial.state.name == "COMPLETE" and trial.value is not None]
+    for trial in sorted(done, key=lambda trial: (-(trial.value or 0.0), trial.number))[:10]:
+        shown = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in map(trial.params.get, result.plan.vary)]
+        table.add_row(str(trial.number), *map(escape, shown), f"{trial.value:.4f}")
+    console.print(table)
+    console.print(f"best trial: {result.run_dir}", markup=False, soft_wrap=True)
+    uri = tracking_uri(result.study_dir.parent)
+    look = f"at {uri}" if uri.startswith("http") else f"{command_name()} ui {result.study_dir}"
+    console.print(f"see it in MLflow: {look}", markup=False, soft_wrap=True)
 
 
 def print_spaces() -> None:

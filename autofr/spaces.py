@@ -11,13 +11,17 @@ A space file defines one module-level ``space``::
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.metadata
+import itertools
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from autofr.constraints import Constraint
 from autofr.dimensions import Choice, Dimension, Range, Value
+from autofr.elastic import Elastic
 from autofr.exceptions import AutofrError, unknown
 
 Assignment: TypeAlias = dict[str, Value]
@@ -27,33 +31,59 @@ ENTRY_POINT_GROUP = "autofr.search_spaces"
 DIMENSIONS = ("loss", "backbone")
 
 
-def _refuse_bare_options(name: str, dimension: Any) -> None:
+def _refuse_bare_options(name: str, dimension: Any) -> Dimension:
     if not isinstance(dimension, Choice | Range):
         kind = type(dimension).__name__
         raise AutofrError(f"dimension '{name}' is a {kind}; wrap its options in Choice(...)")
+    if any(isinstance(option, Elastic) for option in dimension.options):
+        raise AutofrError(
+            f"dimension '{name}' has an Elastic for an option; it is a backbone by itself: backbone=Elastic(...)"
+        )
+    return dimension
 
 
 class SearchSpace:
     """Named dimensions, each a :class:`Choice` or a :class:`Range`. An assignment has one value for every dimension.
 
     Args:
+        constraints: budgets (:mod:`autofr.constraints`); an architecture beyond one is never drawn.
         dimensions: ``loss`` (required: margin losses of :mod:`autofr.losses`, or your own) and, if the network is
-            searched too, ``backbone`` (a ``Choice`` of names that :func:`autofr.backbones.create_backbone` takes).
+            searched too, ``backbone``: a ``Choice`` of names that :func:`autofr.backbones.create_backbone` takes, or an
+            :class:`Elastic`, whose choices become dimensions.
+
+    Attributes:
+        dimensions: by name, in the order of α; those of the architecture are all but ``loss``.
+        elastic: the ``Elastic`` that the network is drawn from, if any.
+        constraints: the budgets.
+        allowed: architectures within the budgets, each a tuple of one index for each of :attr:`architecture`; ``None``:
+            all. :func:`autofr.backbones.budget.within_budget` finds them, once the size of the images is known.
 
     Raises:
         AutofrError: a dimension that the engine does not know, one that is no ``Choice`` or ``Range``, or no ``loss``.
     """
 
-    def __init__(self, **dimensions: Dimension) -> None:
+    def __init__(self, *, constraints: Sequence[Constraint] = (), **dimensions: Dimension | Elastic) -> None:
+        self.dimensions: dict[str, Dimension] = {}
+        self.elastic: Elastic | None = None
         for name, dimension in dimensions.items():
             if name not in DIMENSIONS:
                 raise unknown("dimension", name, DIMENSIONS)
-            _refuse_bare_options(name, dimension)
+            if name == "backbone" and isinstance(dimension, Elastic):
+                self.elastic = dimension
+                self.dimensions |= dimension.choices
+                continue
+            self.dimensions[name] = _refuse_bare_options(name, dimension)
             if name != "loss" and isinstance(dimension, Range):
                 raise AutofrError(f"dimension '{name}' is a Range; only a loss has a parameter to range over")
         if "loss" not in dimensions:
             raise AutofrError("a SearchSpace needs a 'loss' dimension, e.g. loss=Choice(ArcFace(0.3), ArcFace(0.5))")
-        self.dimensions: dict[str, Dimension] = dict(dimensions)
+        for constraint in constraints:
+            if not all(hasattr(constraint, part) for part in ("limit", "measured", "cost")):
+                raise AutofrError(
+                    f"constraint {constraint!r} is none: take MaxParams, MaxFLOPs or MaxLatency of autofr"
+                )
+        self.constraints = tuple(constraints)
+        self.allowed: tuple[tuple[int, ...], ...] | None = None
         self.doc = ""
 
     @classmethod
@@ -61,7 +91,37 @@ class SearchSpace:
         """A space for a policy alone (in an NNI experiment, an Optuna study): its names need not be the engine's."""
         space = cls.__new__(cls)
         space.dimensions, space.doc = dict(dimensions), ""
+        space.elastic, space.constraints, space.allowed = None, (), None
         return space
+
+    def within(self, allowed: Collection[tuple[int, ...]] | None) -> SearchSpace:
+        """This space, its architectures restricted to those of ``allowed`` (``None``: unrestricted)."""
+        space = copy.copy(self)
+        space.allowed = None if allowed is None else tuple(sorted(allowed))
+        return space
+
+    @property
+    def architecture(self) -> tuple[str, ...]:
+        """The dimensions that decide the network."""
+        return tuple(name for name in self.dimensions if name != "loss")
+
+    def architectures(self) -> Iterator[tuple[int, ...]]:
+        """Every combination of the architecture's options, allowed or not."""
+        return itertools.product(*(range(len(self.dimensions[name])) for name in self.architecture))
+
+    def allows(self, assignment: Mapping[str, Value]) -> bool:
+        """Whether ``assignment`` is within the budgets."""
+        return self.allowed is None or tuple(assignment[name] for name in self.architecture) in self.allowed
+
+    def backbone(self, assignment: Mapping[str, Value], default: str) -> str:
+        """The name of the network that ``assignment`` picks; ``default``, where the space does not search it."""
+        if self.elastic is not None:
+            return self.elastic.variant(assignment)
+        return str(self.option("backbone", assignment)) if "backbone" in self.dimensions else default
+
+    def family(self, backbone: str) -> str:
+        """The structural key of the weights of ``backbone``: the largest of its family, or itself."""
+        return backbone if self.elastic is None else self.elastic.largest
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.dimensions)

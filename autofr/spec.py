@@ -53,7 +53,7 @@ def build(
         if key in given:
             raise AutofrError(f"{kind} '{spec}' sets '{key}' twice")
         given[key] = value
-    hints = get_type_hints(getattr(maker, "__init__", maker) if isinstance(maker, type) else maker)
+    hints = _hints(maker)
     for key, value in given.items():
         if not _fits(value, hints.get(key, Any)):
             raise AutofrError(f"{kind} '{spec}': {key} is {_wanted(hints[key])}, got {value!r}")
@@ -65,6 +65,14 @@ def build(
         return maker(**context, **given)
     except (TypeError, ValueError) as error:
         raise AutofrError(f"{kind} '{spec}': {error}") from error
+
+
+def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a maker's settings; none of another library's whose annotations are for type checkers alone."""
+    try:
+        return get_type_hints(getattr(maker, "__init__", maker) if isinstance(maker, type) else maker)
+    except NameError:
+        return {}
 
 
 def _maker(kind: str, spec: str, known: Mapping[str, Callable[..., T]]) -> tuple[str, Callable[..., T], str]:

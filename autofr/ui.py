@@ -25,7 +25,8 @@ def open_ui(runs: Path, host: str, port: int) -> None:
     Raises:
         AutofrError: nothing has been tracked there, or the server cannot start.
     """
-    folder = runs.resolve().parent if (runs / "config.json").is_file() else runs
+    one = (runs / "config.json").is_file() or (runs / "study.json").is_file()
+    folder = runs.resolve().parent if one else runs
     uri = tracking_uri(folder)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise AutofrError(

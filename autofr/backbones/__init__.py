@@ -1,34 +1,76 @@
-"""Backbones by name: the IR family, and any timm model."""
+"""Backbones by name: the IR family, MobileFaceNet, any timm model, and networks of your own."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from autofr.backbones.iresnet import IRBlock, IResNet
+from autofr.backbones.iresnet import ElasticIResNet, IRBlock, IResNet
+from autofr.backbones.mobilefacenet import MobileFaceNet
+from autofr.backbones.sizes import scaled
 from autofr.exceptions import AutofrError, unknown
+from autofr.spec import build
 
-IR_FAMILY: dict[str, tuple[tuple[int, ...], tuple[int, ...], int]] = {
+IR_FAMILY: dict[str, tuple[tuple[int, ...], list[int], int]] = {
     # name: (blocks of each stage, widths, stride of the stem)
-    "ir_mini": ((1, 1, 1), (32, 64, 128), 2),
-    "ir18": ((2, 2, 2, 2), (64, 128, 256, 512), 1),
-    "ir34": ((3, 4, 6, 3), (64, 128, 256, 512), 1),
-    "ir50": ((3, 4, 14, 3), (64, 128, 256, 512), 1),
-    "ir100": ((3, 13, 30, 3), (64, 128, 256, 512), 1),
+    "ir_mini": ((1, 1, 1), [32, 64, 128], 2),
+    "ir18": ((2, 2, 2, 2), [64, 128, 256, 512], 1),
+    "ir34": ((3, 4, 6, 3), [64, 128, 256, 512], 1),
+    "ir50": ((3, 4, 14, 3), [64, 128, 256, 512], 1),
+    "ir100": ((3, 13, 30, 3), [64, 128, 256, 512], 1),
 }
 
-WIDEST = 16
-"""Largest factor of the widths."""
+BACKBONES: dict[str, Callable[..., nn.Module]] = {"iresnet": ElasticIResNet, "mobilefacenet": MobileFaceNet}
+"""Makers of networks with settings, by name: ``iresnet:depth=1-2-1-1,width=0.5``. Each takes ``image_size``,
+``embedding_dim``, and its own settings."""
+ENTRY_POINT_GROUP = "autofr.backbones"
+_IR = re.compile(r"(\w+?)(?:-w(\d*\.?\d+))?")
+
+M = TypeVar("M", bound=Callable[..., nn.Module])
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Make a network of your own one of :data:`BACKBONES`, as a decorator of its class or function.
+
+    A run directory names networks and holds none of their code: whoever loads a checkpoint of yours has to have
+    registered it, in Python, or by an entry point of group ``autofr.backbones`` in an installed package.
+
+    Args:
+        name: a word that no other backbone has.
+
+    Raises:
+        AutofrError: it is no word, or taken.
+    """
+    if not re.fullmatch(r"[A-Za-z]\w*", name) or name in IR_FAMILY or name in _OWN:
+        raise AutofrError(f"a backbone cannot be registered as '{name}': take a word that is none of autofr's names")
+
+    def keep(maker: M) -> M:
+        BACKBONES[name] = maker
+        return maker
+
+    return keep
+
+
+_OWN = tuple(BACKBONES)
+
+
+def is_own(name: str) -> bool:
+    """Whether the network of that name is autofr's or timm's, and not a user's."""
+    return name.partition(":")[0].strip() not in BACKBONES.keys() - set(_OWN)
 
 
 def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     """A freshly initialised embedding network, in channels_last.
 
     Args:
-        name: a member of the IR family (``ir18``), the same with its widths multiplied (``ir18-w0.5``), or a timm
-            model (``timm/mobilenetv3_small_100``). Nothing is downloaded: weights start at random.
+        name: a member of the IR family (``ir18``), the same with its widths multiplied (``ir18-w0.5``), a key of
+            :data:`BACKBONES` with settings or without (``mobilefacenet:width=0.5,kernel=5``), or a timm model
+            (``timm/mobilenetv3_small_100``). Nothing is downloaded: weights start at random.
         image_size: side of the square input in pixels.
         embedding_dim: length of the embedding.
 
@@ -36,14 +78,10 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
         A module from (B, 3, image_size, image_size) floats in [-1, 1] to (B, embedding_dim), not normalised.
 
     Raises:
-        AutofrError: unknown name (the nearest are offered), or a size that the network cannot take.
+        AutofrError: unknown name (the nearest are offered) or setting, or a size that the network cannot take.
     """
     try:
-        net = (
-            _timm(name[5:], image_size, embedding_dim)
-            if name.startswith("timm/")
-            else _iresnet(name, image_size, embedding_dim)
-        )
+        net = _made(name, image_size, embedding_dim)
         net.eval()
         with torch.no_grad():
             out = net(torch.zeros(1, 3, image_size, image_size))
@@ -58,21 +96,47 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
     return net.to(memory_format=torch.channels_last)
 
 
-def _iresnet(name: str, image_size: int, embedding_dim: int) -> nn.Module:
-    match = re.fullmatch(r"(\w+?)(?:-w(\d*\.?\d+))?", name)
-    if match is None or match[1] not in IR_FAMILY:
-        raise unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", "timm/mobilenetv3_small_100", "timm/resnet18"])
-    blocks, widths, stem_stride = IR_FAMILY[match[1]]
-    multiplier = float(match[2] or 1)
-    if not 0 < multiplier <= WIDEST:
-        raise ValueError(f"its widths are multiplied by {multiplier:g}; by above 0, up to {WIDEST}, they can be")
-    scaled = [max(8, round(width * multiplier / 8) * 8) for width in widths]  # multiples of 8 suit the kernels
-    return IResNet(blocks, scaled, stem_stride, image_size, embedding_dim)
+def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
+    if name.startswith("timm/"):
+        return _timm(name[5:], image_size, embedding_dim)
+    ir = _IR.fullmatch(name)
+    if ir is not None and ir[1] in IR_FAMILY:
+        blocks, widths, stem_stride = IR_FAMILY[ir[1]]
+        return IResNet(blocks, scaled(widths, float(ir[2] or 1)), stem_stride, image_size, embedding_dim)
+    if not can_make(name):
+        near = unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/mobilenetv3_small_100"])
+        raise AutofrError(
+            f"{near}; one of your own has to be registered first: load its space file, or install it as an entry point "
+            f"of group {ENTRY_POINT_GROUP}"
+        )
+    return build("backbone", name, BACKBONES, {"image_size": image_size, "embedding_dim": embedding_dim})
+
+
+def can_make(name: str) -> bool:
+    """Whether the maker of the network of that name is known here. One of a user's own has to be registered."""
+    key = name.partition(":")[0].strip()
+    ir = _IR.fullmatch(name)
+    return name.startswith("timm/") or (ir is not None and ir[1] in IR_FAMILY) or _known(key)
+
+
+def _known(key: str) -> bool:
+    """Whether :data:`BACKBONES` has ``key``, or an entry point does, which is then loaded."""
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP) if key not in BACKBONES else ():
+        if point.name == key:
+            register(key)(point.load())
+    return key in BACKBONES
 
 
 def _timm(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     import timm
 
+    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) or "." in name:
+        bare = name.partition(".")[0]
+        remedy = f"take timm/{bare}" if timm.is_model(bare) else "name an architecture that timm has, as timm/resnet18"
+        raise AutofrError(
+            f"timm/{name} names published weights, which would have to be downloaded; a search starts at random: "
+            f"{remedy}"
+        )
     if not timm.is_model(name):
         raise unknown("timm backbone", name, timm.list_models())
     sized = {"img_size": image_size} if timm.models.get_pretrained_cfg(name).fixed_input_size else {}
@@ -80,4 +144,15 @@ def _timm(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     return nn.Sequential(net, nn.BatchNorm1d(embedding_dim))
 
 
-__all__ = ["IR_FAMILY", "IRBlock", "IResNet", "create_backbone"]
+__all__ = [
+    "BACKBONES",
+    "IR_FAMILY",
+    "ElasticIResNet",
+    "IRBlock",
+    "IResNet",
+    "MobileFaceNet",
+    "can_make",
+    "create_backbone",
+    "is_own",
+    "register",
+]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from autofr import AutofrError, __version__
-from autofr.cli import browsing, evaluation, masks, training
+from autofr.cli import browsing, evaluation, masks, study, training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="autofr", description="AutoML for face recognition that searches while it trains once.")
     parser.add_argument("--version", action="version", version=f"autofr {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (training, evaluation, masks, browsing):
+    for group in (training, study, evaluation, masks, browsing):
         group.add_commands(commands)
     return parser

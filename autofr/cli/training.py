@@ -47,14 +47,9 @@ def _add_search(commands: Any) -> None:
         help="a .py file, a name in ./search_spaces/, a shipped space, or an "
         "entry point; 'autofr spaces' lists the names. A space file is Python and is executed",
     )
-    _add_data(what)
-    what.add_argument(
-        "--policy",
-        metavar="NAME[:SETTINGS]",
-        help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: thompson)",
-    )
-    what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
-    _add_how(p)
+    add_data(what)
+    add_population(what)
+    add_how(p)
     _add_where(p, "runs/SPACE-TIME")
 
 
@@ -74,12 +69,33 @@ def _add_train(commands: Any) -> None:
     p.set_defaults(run=_train)
     what = p.add_argument_group("what to train, and on what")
     what.add_argument("--loss", metavar="NAME[:SETTINGS]", help=f"{LOSSES}; settings by place or as key=value")
-    _add_data(what)
-    _add_how(p)
+    add_data(what)
+    add_how(p)
     _add_where(p, "runs/train-TIME")
 
 
-def _add_data(what: Any) -> None:
+def add_population(what: Any) -> None:
+    """How a search chooses."""
+    what.add_argument(
+        "--policy",
+        metavar="NAME[:SETTINGS]",
+        help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: thompson)",
+    )
+    what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
+    what.add_argument(
+        "--cost",
+        choices=("params", "flops", "latency"),
+        help="where networks are searched: what error is weighed against (default: flops)",
+    )
+    what.add_argument(
+        "--prefer",
+        choices=("accurate", "balanced", "fast"),
+        help="where networks are searched: twice the cost must be worth 0, 0.01 or 0.03 of error (default: accurate)",
+    )
+
+
+def add_data(what: Any) -> None:
+    """What faces."""
     what.add_argument(
         "--data",
         metavar="DIR",
@@ -95,7 +111,8 @@ def _add_data(what: Any) -> None:
     )
 
 
-def _add_how(p: argparse.ArgumentParser) -> None:
+def add_how(p: argparse.ArgumentParser) -> None:
+    """The recipe, device and seed."""
     how = p.add_argument_group("how to train")
     how.add_argument("--epochs", type=float, metavar="E", help="passes over the training images (default: 12*)")
     how.add_argument("--segment", type=float, metavar="E", help="length of a generation in epochs (default: 1)")
@@ -121,8 +138,14 @@ def _add_how(p: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--backbone",
         metavar="NAME",
-        help="ir_mini, ir18, ir34, ir50, ir100, one of them with -w0.5 (widths "
-        "halved), or timm/NAME (default: ir_mini*)",
+        help="ir_mini, ir18, ir34, ir50, ir100, one of them with -w0.5 (widths halved), iresnet or mobilefacenet with "
+        "settings (mobilefacenet:width=0.5), or timm/NAME (default: ir_mini*)",
+    )
+    how.add_argument(
+        "--distil",
+        type=float,
+        metavar="W",
+        help="weight of learning from the last generation's best network, for other architectures (default: 0)",
     )
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the images (default: 64*)")
     how.add_argument("--embedding-dim", type=int, metavar="D", help="length of the embedding (default: 128*)")

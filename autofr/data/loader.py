@@ -25,10 +25,13 @@ WATCHDOG = 600.0
 
 @dataclass(frozen=True)
 class Batch:
-    """``images`` (B, 3, S, S) float32 in [-1, 1], channels_last, and ``labels`` (B,) int64, on the device."""
+    """``images`` (B, 3, S, S) float32 in [-1, 1], channels_last, and ``labels`` (B,) int64, on the device;
+    ``relations`` (B, B), how alike a guide finds the faces, and the ``guide``'s key, where there is one."""
 
     images: Tensor
     labels: Tensor
+    relations: Tensor | None = None
+    guide: str = ""
 
 
 class TrainingBatches:

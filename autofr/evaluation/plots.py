@@ -83,6 +83,28 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     figure.savefig(path, dpi=120, format="png")
 
 
+def plot_pareto(
+    seen: Sequence[tuple[float, float]], best: Sequence[tuple[float, float]], cost: str, path: Path
+) -> None:
+    """Error against cost, cost on a logarithmic axis.
+
+    Args:
+        seen: cost and error of every network that was scored.
+        best: those of the Pareto set, from the cheapest to the dearest.
+        cost: what the cost is.
+        path: the picture to write.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*np.array(seen).T, "o", color="#b8b8b8", markersize=4, label="every member of every generation")
+    axes.step(*np.array(best).T, "o-", where="post", color="#d1495b", label="Pareto set")
+    axes.set(xscale="log", xlabel=cost, ylabel="error: 0.75 MFR + 0.25 SFR, validation identities")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120, format="png")
+
+
 def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
     """DET curves of one or several models on one benchmark: FNMR over FMR, both on logarithmic axes; a panel a row.
     The circles are the report's rates.

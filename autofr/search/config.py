@@ -22,7 +22,7 @@ from autofr.tracking import flatten
 from autofr.training.recipe import Recipe
 
 _CALL = {"space", "data", "landmarks", "landmark_scheme", "policy", "population"}
-_CALL |= {"seed", "device", "validation_identities"}
+_CALL |= {"seed", "device", "validation_identities", "cost", "prefer"}
 
 
 def resolved_recipe(call: dict[str, Any], images: int) -> Recipe:
@@ -56,7 +56,9 @@ def resolved_config(
             "options": space.names(),
             # Names are rounded: a resume with other bounds would go unseen.
             "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
+            **_architecture(space),
         },
+        **({"trade": {"cost": call["cost"], "prefer": call["prefer"]}} if space.architecture else {}),
         "data": {
             "source": None if built_in else str(Path(faces.source).resolve()),
             "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
@@ -76,6 +78,23 @@ def resolved_config(
     }
 
 
+def _architecture(space: SearchSpace) -> dict[str, Any]:
+    """What the options' names do not say of a space that searches networks."""
+    said: dict[str, Any] = {} if space.elastic is None else {"family": space.elastic.largest}
+    if space.allowed is not None:
+        said |= {"constraints": [repr(c) for c in space.constraints], "allowed": [list(a) for a in space.allowed]}
+    return said
+
+
+def stored_budget(stored: dict[str, Any], space: SearchSpace) -> SearchSpace | None:
+    """``space`` within the budgets as the run of configuration ``stored`` found them: another machine, with other
+    latencies, goes on with the same architectures. ``None``: that run had other constraints, or none."""
+    held = stored["space"]
+    if held.get("constraints") != [repr(c) for c in space.constraints] or "allowed" not in held:
+        return None
+    return space.within([tuple(architecture) for architecture in held["allowed"]])
+
+
 def _named(space: Any) -> str | None:
     """What names a space (or a loss) for a resume, which may start from another folder; ``None``: only Python can."""
     if not isinstance(space, str):
@@ -90,6 +109,8 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
         AutofrError: it was not; what differs is listed.
     """
     stored, now = flatten(read_config(run_dir)), flatten(config)
+    for name, field in Recipe.__dataclass_fields__.items():  # a run of an older version, from before the setting was
+        stored.setdefault(f"recipe.{name}", field.default)
     # Data and space may have moved: the fingerprint and the options say whether they are the same.
     skipped = {"version", "space.name", "data.source", "data.landmarks", "run.id", "run.started"}
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]

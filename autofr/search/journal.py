@@ -24,8 +24,8 @@ from pathlib import Path
 from autofr.exceptions import AutofrError
 from autofr.files import append_durably, sha256, write_bytes, write_durably
 from autofr.interrupts import held
+from autofr.search.bank import Entry, WeightBank
 from autofr.search.bank_file import load_bank, save_bank
-from autofr.search.population import Entry, State, WeightBank
 from autofr.search.record import Record
 
 MAX_LINE, MAX_JOURNAL = 2**26, 2**32
@@ -104,12 +104,24 @@ class Journal:
         Raises:
             AutofrError: no generation is committed, or no checkpoint of one is whole.
         """
-        for record in sorted(self.records, key=_by_reward, reverse=True):
+        record = self._first_whole(sorted(self.records, key=_by_reward, reverse=True))
+        if record != self.best():
+            best = self.best().checkpoint
+            self.notes.append(f"checkpoint {best} of the best generation is damaged: {record.checkpoint} taken")
+        return record, load_bank(self.checkpoints / record.checkpoint)
+
+    def newest_bank(self) -> WeightBank:
+        """The bank of the newest generation whose checkpoint is whole.
+
+        Raises:
+            AutofrError: there is none.
+        """
+        return load_bank(self.checkpoints / self._first_whole(self.records[::-1]).checkpoint)
+
+    def _first_whole(self, records: Sequence[Record]) -> Record:
+        for record in records:
             if self.whole(record):
-                if record != self.best():
-                    best = self.best().checkpoint
-                    self.notes.append(f"checkpoint {best} of the best generation is damaged: {record.checkpoint} taken")
-                return record, load_bank(self.checkpoints / record.checkpoint)
+                return record
         raise AutofrError(f"run {self.run_dir} has no whole checkpoint; go on with --resume {self.run_dir}")
 
     def commit(self, record: Record, bank: WeightBank) -> Record:
@@ -173,11 +185,11 @@ class Journal:
         self._clean_up()
         return load_bank(self.checkpoints / records[-1].checkpoint)
 
-    def winner_state(self, record: Record) -> State | None:
-        """The winner's state of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
+    def winner(self, record: Record) -> Entry | None:
+        """The winner's weights of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
         if not self.whole(record):
             return None
-        return entry_of(load_bank(self.checkpoints / record.checkpoint), record).state
+        return entry_of(load_bank(self.checkpoints / record.checkpoint), record)
 
     def whole(self, record: Record) -> bool:
         """Whether the checkpoint of ``record`` is there, and what was written."""

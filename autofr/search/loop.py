@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from autofr.data.loader import TrainingBatches
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.progress import Display
+from autofr.search.bank import WeightBank
 from autofr.search.journal import Journal
+from autofr.search.pareto import Trade
 from autofr.search.policies import Policy
-from autofr.search.population import Population, WeightBank
+from autofr.search.population import Population
 from autofr.search.record import Record
 from autofr.tracking import Tracker
 from autofr.training.recipe import Timetable
@@ -35,6 +38,9 @@ class Run:
     tracker: Tracker
     display: Display
     seed: int
+    trade: Trade
+    cost: Callable[[str], float]
+    watch: Callable[[Record], None]
 
 
 class EveryMemberDivergedError(Exception):
@@ -59,6 +65,7 @@ def search_loop(run: Run) -> None:
             else:
                 run.tracker.committed()
                 run.display.generation(record, run.population.space)
+                run.watch(record)
 
 
 def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.Advance) -> Record:
@@ -75,7 +82,9 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     origins = [run.bank.entries[member.key] for member in members]
     before = run.validation.score(members[0].backbone).to_json() if generation == 0 else None
 
-    train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance)
+    guide = run.population.guide(run.bank, run.journal.records[-1] if generation else None)
+    train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance, guide)
+    run.population.settle(run.batches, *run.timetable.steps_of(generation))
 
     troubles = run.population.troubles()
     scores = [run.validation.score(m.backbone, trouble) for m, trouble in zip(members, troubles, strict=True)]
@@ -87,14 +96,19 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
         advance(first - last)
         raise EveryMemberDivergedError(f"every member diverged (the first {troubles[0]})")
 
-    run.policy.tell(assignments, rewards)
+    costs = [run.cost(member.network) for member in members] if run.population.space.architecture else []
+    run.policy.tell(assignments, [*map(run.trade.worth, rewards, costs)] if costs else rewards)
     winner = run.bank.update(members, rewards, generation)
+    if costs:
+        run.bank.offer(members, rewards, costs, generation)
     record = Record(
         generation=generation,
         epoch=run.timetable.steps_of(generation)[1] / run.timetable.steps_per_epoch,
         assignments=assignments,
         drawn=[run.population.space.describe(assignment) for assignment in assignments],
         keys=[member.key for member in members],
+        networks=[member.network for member in members],
+        costs=costs,
         parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
         losses=[member.mean_loss if math.isfinite(member.mean_loss) else None for member in members],
         scores=[score.to_json() for score in scores],

@@ -11,19 +11,23 @@ from typing import Any
 
 import torch
 
-from autofr.backbones import create_backbone
+from autofr.backbones.budget import check_architectures, within_budget
+from autofr.backbones.costs import COSTS, cost
 from autofr.data import Faces, Scan, load_faces, scan, split_by_identity, synthetic_faces
 from autofr.data.loader import TrainingBatches
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.device import pick_device
 from autofr.evaluation.validation import Validation
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, unknown
 from autofr.progress import Display
-from autofr.search.config import resolved_config, resolved_recipe
+from autofr.search.bank import WeightBank
+from autofr.search.config import resolved_config, resolved_recipe, stored_budget
 from autofr.search.journal import Journal
 from autofr.search.loop import Run
+from autofr.search.pareto import PRICES, Trade
 from autofr.search.policies import create_policy
-from autofr.search.population import Population, WeightBank
+from autofr.search.population import Population
+from autofr.search.record import Record
 from autofr.search.try_out import try_losses
 from autofr.spaces import SearchSpace
 from autofr.tracking import Tracker
@@ -73,8 +77,16 @@ class Prepared:
     validation: Validation
     config: dict[str, Any]
 
-    def run(self, journal: Journal, bank: WeightBank, track: Callable[[], Tracker], display: Display) -> Run:
-        """The search as ``journal`` left it. ``track`` is called last: it starts a process.
+    def run(
+        self,
+        journal: Journal,
+        bank: WeightBank,
+        track: Callable[[], Tracker],
+        display: Display,
+        watch: Callable[[Record], None],
+    ) -> Run:
+        """The search as ``journal`` left it. ``track`` is called last: it starts a process. ``watch`` is called after
+        each generation.
 
         Raises:
             AutofrError: the journal holds a state that the policy does not take.
@@ -100,22 +112,34 @@ class Prepared:
             journal=journal,
             display=display,
             seed=seed,
+            trade=Trade(self.call["cost"], self.call["prefer"]),
+            cost=self._cost,
+            watch=watch,
             tracker=track(),
         )
 
+    def _cost(self, backbone: str) -> float:
+        return cost(self.call["cost"], backbone, self.recipe.image_size, self.recipe.embedding_dim)
 
-def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepared:
-    """Check all that a search was handed, and read its faces. Nothing is written.
+
+def prepare(
+    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None = None
+) -> Prepared:
+    """Check all that a search was handed, and read its faces. Nothing is written but timings of networks, to a cache.
 
     Args:
         space: what to search.
         call: the arguments of :func:`autofr.search`, by name.
         display: where notes on the faces go.
+        stored: the configuration of the run that goes on, if one does.
 
     Raises:
         AutofrError: bad input.
     """
     try_losses(space)
+    for name, known in (("cost", COSTS), ("prefer", PRICES)):
+        if call[name] not in known:
+            raise unknown(name, str(call[name]), known)
     if call["seed"] < 0:
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
@@ -123,8 +147,8 @@ def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepa
     source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
     count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source.names)
     recipe = resolved_recipe(call, count)
-    for backbone in space.dimensions["backbone"].options if "backbone" in space else (recipe.backbone,):
-        create_backbone(str(backbone), recipe.image_size, recipe.embedding_dim)
+    check_architectures(space, recipe.backbone, recipe.image_size, recipe.embedding_dim)
+    space = (stored and stored_budget(stored, space)) or _within_budget(space, recipe, display)
     if source is not None and source.landmarks is None and recipe.mask_prob > 0:
         raise AutofrError(
             f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
@@ -138,12 +162,29 @@ def prepare(space: SearchSpace, call: dict[str, Any], display: Display) -> Prepa
         display.say(note)
     display.say(
         f"{len(training)} images of {len(training.identities)} identities to train on, {len(held_back)} of "
-        f"{len(held_back.identities)} to score on; {recipe.backbone} at {recipe.image_size} pixels, {device}"
+        f"{len(held_back.identities)} to score on; {_networks(space, recipe)} at {recipe.image_size} pixels, {device}"
     )
     if call["population"] == 1:
         display.say(f"loss {space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
     validation = Validation(held_back, recipe.fmr, call["seed"], device)
     return Prepared(space, call, recipe, device, training, validation, config)
+
+
+def _within_budget(space: SearchSpace, recipe: Recipe, display: Display) -> SearchSpace:
+    if not space.constraints:
+        return space
+    with display.bar("costs of networks", sum(1 for _ in space.architectures())) as advance:
+        return within_budget(space, recipe.backbone, recipe.image_size, recipe.embedding_dim, advance)
+
+
+def _networks(space: SearchSpace, recipe: Recipe) -> str:
+    if not space.architecture:
+        return recipe.backbone
+    total = sum(1 for _ in space.architectures())
+    within = (
+        "" if space.allowed is None else f"{len(space.allowed)} within {', '.join(map(repr, space.constraints))} of "
+    )
+    return f"{within}{total} architectures"
 
 
 def _scan(data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None) -> Scan | Faces | None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from autofr.files import parse_json
+from autofr.search.pareto import Point
 from autofr.spaces import Assignment
 
 
@@ -53,6 +54,8 @@ class Record:
     drawn: list[dict[str, str]] = field(default_factory=list)
     troubles: list[str | None] = field(default_factory=list)
     finished: float = 0.0
+    networks: list[str] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
     checkpoint: str = ""
     sha256: str = ""
 
@@ -61,6 +64,20 @@ class Record:
         """The winner's."""
         reward = self.rewards[self.winner]
         return -math.inf if reward is None else reward
+
+    @property
+    def network(self) -> str:
+        """The winner's backbone. An older version's record has its key alone, which was the same."""
+        return (self.networks or self.keys)[self.winner]
+
+    @property
+    def points(self) -> list[Point]:
+        """The members as candidates of the Pareto set, without their weights; none, where networks are not searched."""
+        return [
+            Point(self.networks[m], -reward, cost, self.generation, m)
+            for m, (cost, reward) in enumerate(zip(self.costs, self.rewards, strict=False))
+            if reward is not None
+        ]
 
     def to_line(self) -> bytes:
         """The record as JSON in one line, with a checksum of the rest as its last value."""
@@ -96,7 +113,9 @@ class Record:
         for name in ("keys", "parents", "losses", "scores", "rewards"):
             if len(getattr(self, name)) != members:
                 raise ValueError(f"it has {members} assignments, but {len(getattr(self, name))} {name}")
-        for name in ("drawn", "troubles"):
+        if self.costs and not self.networks:
+            raise ValueError("it has costs of networks without names")
+        for name in ("drawn", "troubles", "networks", "costs"):
             if len(getattr(self, name)) not in (0, members):
                 raise ValueError(f"it has {members} assignments, but {len(getattr(self, name))} of {name}")
         if not 0 <= self.winner < members or self.rewards[self.winner] is None:
@@ -148,9 +167,11 @@ _CHECKS: Mapping[str, Any] = {
     "drawn": _list(_dict(_text)),
     "troubles": _list(_maybe(_text)),
     "finished": _number,
+    "networks": _list(_text),
+    "costs": _list(lambda value: _number(value) and value > 0),
     # A plain name: what a journal names is read, and it must not name another folder's.
     "checkpoint": lambda value: _text(value) and re.fullmatch(r"gen-\d{4,12}\.safetensors", value) is not None,
     "sha256": lambda value: _text(value) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
 }
-_OPTIONAL = {"before", "drawn", "troubles", "finished"}
+_OPTIONAL = {"before", "drawn", "troubles", "finished", "networks", "costs"}
 _REQUIRED = {f.name for f in fields(Record)} - _OPTIONAL

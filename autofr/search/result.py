@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from autofr.exceptions import AutofrError
 from autofr.files import read_json
 from autofr.search.journal import Journal
+from autofr.search.pareto import PRICES, ParetoSet, Point, Trade
 from autofr.search.record import Record
 
 ENDED = "ended.json"
@@ -67,6 +69,12 @@ class SearchResult:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.options))
 
     @property
+    def pareto(self) -> list[Point]:
+        """The networks that nothing beats in both error and cost, from the cheapest to the dearest, without their
+        weights (those are in :attr:`run_dir` / ``pareto``); empty, where networks were not searched."""
+        return ParetoSet([point for record in self.records for point in record.points]).points
+
+    @property
     def best(self) -> dict[str, str]:
         """The search's answer: for every dimension the option with the highest α (of equals, the first); of a range,
         the middle of the interval with the highest."""
@@ -81,8 +89,15 @@ class SearchResult:
 
     @property
     def leading(self) -> dict[str, int]:
-        """The place in α that is highest, for every dimension (of equals, the first)."""
-        return {dim: int(np.argmax(p)) for dim, p in self.records[-1].alpha.items()}
+        """The place in α that is highest, for every dimension (of equals, the first); of the architecture's, where it
+        has budgets, the places of the allowed one with the highest product."""
+        alpha, space = self.records[-1].alpha, self.config["space"]
+        leading = {dim: int(np.argmax(p)) for dim, p in alpha.items()}
+        if "allowed" in space:
+            dims = [dim for dim in space["options"] if dim != "loss"]
+            best = max(space["allowed"], key=lambda a: math.prod(alpha[d][k] for d, k in zip(dims, a, strict=True)))
+            leading |= dict(zip(dims, best, strict=True))
+        return leading
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
@@ -93,6 +108,7 @@ class SearchResult:
                 "member": m,
                 "parent": r.parents[m],
                 **self.drawn(r, m),
+                **({"cost": r.costs[m]} if r.costs else {}),
                 "reward": r.rewards[m],
                 **r.scores[m],
                 "loss_value": r.losses[m],
@@ -113,18 +129,26 @@ class SearchResult:
     @property
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
         """``sfr`` and ``mfr`` on the validation identities, of the initial weights and of :attr:`checkpoint`."""
-        return self.records[0].before or {}, self.chosen.scores[self.chosen.winner]
+        record, member = self.chosen
+        return self.records[0].before or {}, record.scores[member]
 
     @property
-    def chosen(self) -> Record:
-        """The generation of :attr:`checkpoint`: the best, unless its own checkpoint was damaged; of a search that goes
-        on, the best so far."""
+    def chosen(self) -> tuple[Record, int]:
+        """The generation and the member of :attr:`checkpoint`: the best, unless its own checkpoint was damaged; where
+        networks were searched, the preferred one of the Pareto set; of a search that goes on, the best so far."""
         path = self.checkpoint / "config.json"
         model = read_json(path) if path.is_file() else None
-        found = model.get("generation") if isinstance(model, dict) else None
-        if isinstance(found, int) and 0 <= found < len(self.records):
-            return self.records[found]
-        return Journal(self.run_dir).best()
+        said: dict[str, Any] = model if isinstance(model, dict) else {}
+        generation, member = said.get("generation"), said.get("member")
+        if "trade" in self.config and generation is None:
+            point = ParetoSet(self.pareto).pick(Trade(**self.config["trade"]))
+            generation, member = point.generation, point.member
+        if isinstance(generation, int) and 0 <= generation < len(self.records):
+            record = self.records[generation]
+            known = isinstance(member, int) and 0 <= member < len(record.scores)  # an older version did not say
+            return record, member if known and isinstance(member, int) else record.winner
+        best = Journal(self.run_dir).best()
+        return best, best.winner
 
     @property
     def checkpoint(self) -> Path:
@@ -144,6 +168,7 @@ class SearchResult:
             "epochs": self.records[-1].epoch,
             "seconds": sum(r.seconds for r in self.records),
             "checkpoint": str(self.checkpoint),
+            **({"pareto": [point.said() for point in self.pareto]} if self.pareto else {}),
             "lineage": self.lineage,
             "config": self.config,
         }
@@ -183,6 +208,7 @@ def _is_config(loaded: Any) -> bool:
             for names in loaded["space"]["options"].values()
         )
         and all(_is_interval(ends) for ends in loaded["space"].get("ranges", {}).values())
+        and _is_architecture(loaded["space"], loaded.get("trade"))
         and has(loaded["data"], source=text, landmarks=text, images=count, identities=count, fingerprint=str)
         and has(loaded["recipe"], image_size=count, embedding_dim=count, fmr=int | float)
         and isinstance(loaded["data"].get("validation_identities", ""), int | NoneType)
@@ -194,3 +220,20 @@ def _is_config(loaded: Any) -> bool:
 
 def _is_interval(ends: Any) -> bool:
     return isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+
+
+def _is_architecture(space: dict[str, Any], trade: Any) -> bool:
+    """Whether what a configuration says of searched networks is of its kind, if it says anything."""
+    sizes = [len(names) for dim, names in space["options"].items() if dim != "loss"]
+    allowed = space.get("allowed", [[0] * len(sizes)])
+    if not isinstance(allowed, list) or not allowed:
+        return False
+    if trade is not None and not (isinstance(trade, dict) and trade.keys() == {"cost", "prefer"}):
+        return False
+    return (
+        all(isinstance(row, list) and len(row) == len(sizes) for row in allowed)
+        and all(type(k) is int and 0 <= k < n for row in allowed for k, n in zip(row, sizes, strict=True))
+        and isinstance(space.get("constraints", []), list)
+        and isinstance(space.get("family", ""), str)
+        and (trade is None or (isinstance(trade["cost"], str) and trade["prefer"] in (*PRICES,)))
+    )

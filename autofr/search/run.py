@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,16 @@ from autofr.progress import Display
 from autofr.search.config import refuse_other_settings, resume_command
 from autofr.search.journal import Journal
 from autofr.search.loop import EveryMemberDivergedError, Run, search_loop
+from autofr.search.pick import save_pareto
 from autofr.search.prepare import check_run_dir, prepare
+from autofr.search.record import Record
 from autofr.search.result import ENDED, SearchResult, read_config
 from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
+
+
+class Pruned(Exception):  # noqa: N818  (it is no error)
+    """What a ``watch`` raises to end a search that is not worth going on with."""
 
 
 def search(
@@ -41,6 +48,9 @@ def search(
     resume: bool = False,
     tracking: bool = True,
     progress: bool = True,
+    cost: str = "flops",
+    prefer: str = "accurate",
+    watch: Callable[[Record], None] = lambda record: None,
     **recipe: Any,
 ) -> SearchResult:
     """Search while training once.
@@ -65,6 +75,13 @@ def search(
         resume: go on where the run in ``run_dir`` stopped. Settings and data must be the same.
         tracking: write to MLflow.
         progress: show a bar and a line a generation.
+        cost: where networks are searched, what error is weighed against: ``params``, ``flops`` or ``latency``
+            (milliseconds on one thread of the CPU, batch 1).
+        prefer: where networks are searched, how: ``accurate``, ``balanced`` or ``fast``
+            (:class:`autofr.search.pareto.Trade`). It steers α, and picks :attr:`SearchResult.checkpoint` from the
+            Pareto set.
+        watch: called with each generation's record once it is committed. What it raises (:class:`Pruned`, say) ends the
+            search, which can be resumed.
         recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
 
     Returns:
@@ -83,9 +100,10 @@ def search(
     wanted = {k: v for k, v in recipe.items() if v is not None}
     call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
     call |= {"policy": policy, "population": population, "seed": seed, "device": device}
+    call |= {"cost": cost, "prefer": prefer}
     call |= {"validation_identities": validation_identities, **wanted}
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return _run(loaded, call, folder, resume, tracking, Display(progress))
+    return _run(loaded, call, folder, resume, tracking, Display(progress), watch)
 
 
 def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
@@ -96,27 +114,35 @@ def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **sett
         data: as for :func:`search`.
         settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
     """
-    taken = sorted({"space", "policy", "population"} & settings.keys())
+    taken = sorted({"space", "policy", "population", "cost", "prefer"} & settings.keys())
     if taken:
         raise AutofrError(f"train sets {', '.join(taken)} itself; use search to choose them")
     made = create_loss(loss) if isinstance(loss, str) else loss
     progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
     resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
+    watch = settings.pop("watch", lambda record: None)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     call: dict[str, Any] = {"space": loss, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
     call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
-    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, Display(progress))
+    call |= {"cost": "flops", "prefer": "accurate"}
+    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, Display(progress), watch)
 
 
 def _run(
-    space: SearchSpace, call: dict[str, Any], run_dir: Path, resume: bool, tracking: bool, display: Display
+    space: SearchSpace,
+    call: dict[str, Any],
+    run_dir: Path,
+    resume: bool,
+    tracking: bool,
+    display: Display,
+    watch: Callable[[Record], None],
 ) -> SearchResult:
     """Everything that can be wrong is found before the run directory is made."""
     check_run_dir(run_dir, resume)
     with stoppable(), ExitStack() as until_done:
         if resume:
             until_done.enter_context(_alone(run_dir))
-        prepared = prepare(space, call, display)
+        prepared = prepare(space, call, display, read_config(run_dir) if resume else None)
         config = prepared.config
         if resume:
             refuse_other_settings(run_dir, config)
@@ -131,7 +157,7 @@ def _run(
         bank = journal.recover()
         for note in journal.notes:
             display.say(note)
-        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, tracking), display)
+        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, tracking), display, watch)
         if journal.records:
             finished = journal.next_generation >= run.timetable.generations
             where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
@@ -140,9 +166,10 @@ def _run(
             search_loop(run)
             return _write_down(run, run_dir, prepared.training)
         except BaseException as error:
-            if not isinstance(error.__cause__, EveryMemberDivergedError):  # it would diverge again
+            # Of one that diverged: it would again.
+            if not isinstance(error, Pruned) and not isinstance(error.__cause__, EveryMemberDivergedError):
                 display.say(_where_it_stands(run, run_dir, config))
-            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | Pruned) else "FAILED"
             with suppress(OSError):  # the disk may be what it is about
                 write_json(run_dir / ENDED, {"status": status})
             run.tracker.abandon(status)
@@ -161,11 +188,18 @@ def _where_it_stands(run: Run, run_dir: Path, config: dict[str, Any]) -> str:
 
 
 def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
-    from autofr.evaluation.plots import plot_alpha, plot_lineage
+    from autofr.evaluation.plots import plot_alpha, plot_lineage, plot_pareto
     from autofr.sheet import mask_sheet
 
     result = SearchResult(run_dir)
     best_embedder(run_dir, run.display.say).save(result.checkpoint)
+    if "trade" in result.config:
+        save_pareto(result, run.bank)
+        seen = [(row["cost"], -row["reward"]) for row in result.lineage if row["reward"] is not None]
+        best = [(point.cost, point.error) for point in result.pareto]
+        write_durably(
+            run_dir / "pareto.png", lambda path: plot_pareto(seen, best, result.config["trade"]["cost"], path)
+        )
     run.display.say("writing pictures and the best network")
     write_durably(run_dir / "alpha.png", lambda path: plot_alpha(result.alpha, result.options, path))
     dimensions = list(run.population.space)

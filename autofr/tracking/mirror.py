@@ -13,15 +13,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from autofr.backbones import can_make
 from autofr.embedder import inference_part, load_embedder, save_weights
 from autofr.exceptions import AutofrError
+from autofr.files import read_json
 from autofr.search.journal import Journal, kept_records
+from autofr.search.pareto import ParetoSet
 from autofr.search.record import Record
 from autofr.search.result import SearchResult, read_config
 from autofr.tracking.store import (
@@ -90,14 +94,17 @@ class Mirror:
         journal = Journal(self.run_dir)
         known = runs.logged
         kept = kept_records(journal.records)
+        pareto = ParetoSet([point for record in journal.records[: known + 1] for point in record.points])
         for record in journal.records[known + 1 :]:
+            for point in record.points:
+                pareto.offer(point)
             whole = record in kept and journal.whole(record)
             model = self._log_checkpoint(client, runs, record, journal if whole else None)
             for old in _superseded(journal.records[: record.generation + 1]):
                 name = _model_name(self.run_dir, old)
                 if old.generation <= known and name in runs.models:  # the others never had weights there
                     self._drop_weights(client, runs.models[name][0])
-            self._log_metrics(client, runs, record, model)
+            self._log_metrics(client, runs, record, model, pareto)
             runs.logged = record.generation
         return len(journal.records)
 
@@ -170,9 +177,9 @@ class Mirror:
         model, ready = runs.models[name]
         if not ready:
             with contextlib.suppress(AutofrError), tempfile.TemporaryDirectory() as folder:  # cleaned up meanwhile
-                state = None if journal is None else journal.winner_state(record)
-                if state is not None:
-                    weights = inference_part(state, record.keys[record.winner], self.config)
+                entry = None if journal is None else journal.winner(record)
+                if entry is not None:
+                    weights = inference_part(entry, record.network, self.config)
                     save_weights(Path(folder) / "checkpoint", *weights)
                     client.log_model_artifacts(model, str(Path(folder) / "checkpoint"))
             client.finalize_logged_model(model, "READY")
@@ -185,7 +192,7 @@ class Mirror:
         with contextlib.suppress(Exception):  # a store that does not delete, or has deleted it before
             get_artifact_repository(client.get_logged_model(model).artifact_location).delete_artifacts()
 
-    def _log_metrics(self, client: MlflowClient, runs: _Runs, record: Record, model: str) -> None:
+    def _log_metrics(self, client: MlflowClient, runs: _Runs, record: Record, model: str, pareto: ParetoSet) -> None:
         from mlflow.entities import Metric
 
         def metrics(values: Mapping[str, float | None], model_id: str | None = None) -> list[Metric]:
@@ -197,7 +204,8 @@ class Mirror:
         for m, run_id in enumerate(runs.members):
             chosen = {f"choice/{dim}": float(i) for dim, i in record.assignments[m].items()}
             score = {**record.scores[m], "reward": record.rewards[m], "loss": record.losses[m]}
-            client.log_batch(run_id, metrics({**chosen, **score, "won": float(m == record.winner)}))
+            cost = {"cost": record.costs[m]} if record.costs else {}
+            client.log_batch(run_id, metrics({**chosen, **score, **cost, "won": float(m == record.winner)}))
             trouble = record.troubles[m] if record.troubles else None
             if trouble is not None:
                 client.set_tag(run_id, f"generation {record.generation}", trouble[:4000])
@@ -210,18 +218,26 @@ class Mirror:
             for name, p in zip(names, record.alpha[dim], strict=True)
         }
         # "generation" goes with the last write of a generation: whoever goes on logs what comes after it.
-        last = {**best, **alpha, "epoch": record.epoch, "generation": float(record.generation)}
+        front: dict[str, float | None] = {}
+        if pareto.points:
+            cheapest, best_one = pareto.points[0], pareto.points[-1]
+            front = {"pareto/networks": float(len(pareto.points)), "pareto/lowest error": best_one.error}
+            front["pareto/lowest cost"] = cheapest.cost
+        last = {**best, **alpha, **front, "epoch": record.epoch, "generation": float(record.generation)}
         client.log_batch(runs.parent, metrics(last))
 
     def _log_outcome(self, client: MlflowClient, runs: _Runs, result: SearchResult) -> None:
-        for name in ("alpha.png", "lineage.png", "masks.png", "report.json"):
+        for name in ("alpha.png", "lineage.png", "masks.png", "pareto.png", "report.json"):
             if (self.run_dir / name).is_file():
                 client.log_artifact(runs.parent, str(self.run_dir / name))
         # MLflow's table format by hand: its log_table appends, and a resume would double the rows.
-        rows = result.lineage
-        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
-        client.log_dict(runs.parent, table, "lineage.json")
-        client.set_tag(runs.parent, "mlflow.loggedArtifacts", json.dumps([{"path": "lineage.json", "type": "table"}]))
+        tables = {"lineage.json": result.lineage, "pareto.json": [point.said() for point in result.pareto]}
+        tables = {name: rows for name, rows in tables.items() if rows}
+        for name, rows in tables.items():
+            table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+            client.log_dict(runs.parent, table, name)
+        shown = [{"path": name, "type": "table"} for name in tables]
+        client.set_tag(runs.parent, "mlflow.loggedArtifacts", json.dumps(shown))
         client.set_tag(runs.parent, "winner", self._log_winner(client, runs, result))
 
     def _log_winner(self, client: MlflowClient, runs: _Runs, result: SearchResult) -> str:
@@ -235,17 +251,26 @@ class Mirror:
         model, ready = runs.models["winner"]
         if not ready:
             with tempfile.TemporaryDirectory() as folder:
-                # Requirements are named: inferring them costs seconds and a second process.
-                mlflow.pytorch.save_model(
-                    load_embedder(result.checkpoint),
-                    f"{folder}/winner",
-                    pip_requirements=["autofr"],
-                    serialization_format="pickle",
-                )
+                if self._is_known(result):
+                    # Requirements are named: inferring them costs seconds and a second process.
+                    mlflow.pytorch.save_model(
+                        load_embedder(result.checkpoint),
+                        f"{folder}/winner",
+                        pip_requirements=["autofr"],
+                        serialization_format="pickle",
+                    )
+                else:
+                    shutil.copytree(result.checkpoint, f"{folder}/winner")
                 client.log_model_artifacts(model, f"{folder}/winner")
             client.finalize_logged_model(model, "READY")
             runs.models["winner"] = model, True
         return model
+
+    def _is_known(self, result: SearchResult) -> bool:
+        """Whether the winner's network can be made here. One of the user's own is registered in the search's process
+        and not in this one: of that, MLflow gets the weights as they lie in ``model/``."""
+        config = read_json(result.checkpoint / "config.json")
+        return isinstance(config, dict) and can_make(str(config.get("backbone")))
 
 
 class _Audible:

@@ -10,11 +10,11 @@ from autofr.lock import locked
 from autofr.search.result import ENDED, SearchResult
 from autofr.tracking.follower import reason
 from autofr.tracking.mirror import Mirror
-from autofr.tracking.store import check_reachable
+from autofr.tracking.store import check_reachable, tracking_uri
 
 
 def sync_tracking(run_dir: Path) -> str:
-    """Bring MLflow up to what the run in ``run_dir`` committed. It ends up as if it had never been away.
+    """Bring MLflow up to what the run, or the study, in ``run_dir`` committed. It ends up as if it had never been away.
 
     Returns:
         A line on what it has now.
@@ -23,6 +23,8 @@ def sync_tracking(run_dir: Path) -> str:
         AutofrError: no run directory, a damaged journal, another process that writes the same search to MLflow, or an
             MLflow that cannot be reached.
     """
+    if (run_dir / "study.json").is_file():
+        return _sync_study(run_dir)
     mirror = Mirror(run_dir)
     busy = f"the search in {run_dir} is being written to MLflow by its own process; wait until it ends"
     with locked(run_dir / "tracking.lock", busy, patience=1):
@@ -39,6 +41,18 @@ def sync_tracking(run_dir: Path) -> str:
         except Exception as error:
             raise AutofrError(f"MLflow at {mirror.uri} failed ({reason(error)}); start it, and try again") from error
     return f"MLflow at {mirror.uri} has all {generations} generations of {run_dir} ({status.lower()})"
+
+
+def _sync_study(study_dir: Path) -> str:
+    from autofr.studies.mirror import mirror_study
+
+    uri = tracking_uri(study_dir.parent)
+    try:
+        return f"MLflow at {uri} has all {mirror_study(study_dir)} trials of {study_dir}"
+    except AutofrError:
+        raise
+    except Exception as error:
+        raise AutofrError(f"MLflow at {uri} failed ({reason(error)}); start it, and try again") from error
 
 
 def _at_work(run_dir: Path) -> bool:

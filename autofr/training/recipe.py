@@ -40,6 +40,8 @@ class Recipe:
         scale: the losses' ``s`` where they leave it open.
         mask_prob: probability that a training face is masked.
         fmr: false match rate at which validation takes FNMR.
+        distil: weight of :func:`autofr.training.distillation.relation_loss` in the loss of members of other
+            architectures than the last generation's best; 0: none.
     """
 
     backbone: str = "ir50"
@@ -57,6 +59,7 @@ class Recipe:
     scale: float = 64.0
     mask_prob: float = 0.2
     fmr: float = 1e-3
+    distil: float = 0.0
 
     @classmethod
     def for_images(cls, images: int, **given: Any) -> Recipe:
@@ -105,8 +108,8 @@ class Recipe:
                 raise AutofrError(f"{name.replace('_', '-')} lies from 0 to 1, got {getattr(self, name)}")
         if not 0 < self.fmr < 1:
             raise AutofrError(f"fmr lies between 0 and 1, got {self.fmr}")
-        if self.warmup < 0 or self.weight_decay < 0:
-            raise AutofrError("warmup and weight-decay must be 0 or more")
+        if self.warmup < 0 or self.weight_decay < 0 or self.distil < 0:
+            raise AutofrError("warmup, weight-decay and distil must be 0 or more")
         if self.schedule not in ("step", "cosine"):
             raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
         return self

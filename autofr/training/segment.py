@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from autofr.data.loader import Batch, TrainingBatches
 from autofr.seeding import seeded
+from autofr.training.distillation import Guide
 from autofr.training.recipe import Timetable
 
 
@@ -27,6 +29,7 @@ def train_segment(
     seed: int,
     lr_scale: float = 1.0,
     advance: Callable[[int], None] | None = None,
+    guide: Guide | None = None,
 ) -> None:
     """Train every member for one generation.
 
@@ -41,9 +44,12 @@ def train_segment(
         seed: the run's.
         lr_scale: factor on the learning rate (a half after a rollback).
         advance: called with 1 after each step of all members.
+        guide: whose embeddings help those of other architectures; asked once a batch.
     """
     first, last = timetable.steps_of(generation)
     for step, batch in zip(range(first, last), batches.batches(first, last), strict=True):
+        if guide is not None:
+            batch = replace(batch, relations=guide.relations(batch.images), guide=guide.key)
         for member in members:
             with seeded(seed, "member", step, member.index):
                 member.step(batch, timetable.lr(step) * lr_scale, timetable.ramp(step))

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from autofr import AutofrError
+from autofr.search.bank import Entry, WeightBank
 from autofr.search.bank_file import load_bank, save_bank
 from autofr.search.journal import Journal
-from autofr.search.population import Entry, WeightBank
 from autofr.search.record import Record
 
 

@@ -66,7 +66,7 @@ def test_a_pool_with_state_and_several_centres_resumes_exactly(
 
 def test_a_loss_with_fewer_centres_leaves_the_others_alone(tiny_faces: Faces) -> None:
     from autofr.data.loader import TrainingBatches
-    from autofr.search.population import Member
+    from autofr.search.member import Member
     from autofr.training.recipe import Recipe
 
     space = SearchSpace(loss=Choice(ArcFace(0.3), SubCentreArcFace(0.3, 3)))
@@ -117,7 +117,8 @@ def test_a_journal_without_names_is_read_by_index(tiny_faces: Faces, tiny: dict[
 
 
 def test_the_drawn_margin_is_the_one_trained_with(tiny_faces: Faces) -> None:
-    from autofr.search.population import Population, WeightBank
+    from autofr.search.bank import WeightBank
+    from autofr.search.population import Population
     from autofr.training.recipe import Recipe
 
     space = SearchSpace(loss=Range(ArcFace, m=(0.0, 0.4)))

@@ -8,7 +8,9 @@ from autofr import Choice, SearchSpace
 from autofr.data import Faces
 from autofr.data.loader import Batch, TrainingBatches
 from autofr.losses import ArcFace, CosFace, MarginLoss
-from autofr.search.population import Member, Population, WeightBank
+from autofr.search.bank import WeightBank
+from autofr.search.member import Member
+from autofr.search.population import Population
 from autofr.training.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -22,7 +22,8 @@ class Policy(Protocol):
     """
 
     def ask(self, n: int) -> list[Assignment]:
-        """Draw ``n`` assignments, one a member. Called at the start of a generation."""
+        """Draw ``n`` assignments, one a member, of those that the space allows (:meth:`SearchSpace.allows`). Called at
+        the start of a generation."""
 
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         """Learn from one generation. A reward (higher is better) may be NaN or ``None``: that member diverged, or its
@@ -42,6 +43,9 @@ class Policy(Protocol):
 class CategoricalPolicy:
     """A policy that draws every dimension on its own from :meth:`alpha`, with one numpy RNG.
 
+    Where the space has budgets, the architecture is drawn as a whole: from the product of its dimensions' α, restricted
+    to what is allowed, and with replacement.
+
     Args:
         space: what may be chosen.
         seed: seed of the draws.
@@ -53,13 +57,34 @@ class CategoricalPolicy:
     def __init__(self, space: SearchSpace, seed: int = 0, replacement: bool = True) -> None:
         self.space, self.replacement = space, replacement
         self.rng = np.random.default_rng(seed)
+        self.budgeted = () if space.allowed is None else space.architecture
 
     def alpha(self) -> dict[str, Floats]:
         return {name: np.full(len(d), 1 / len(d)) for name, d in self.space.dimensions.items()}
 
     def ask(self, n: int) -> list[Assignment]:
-        drawn = {name: self._draw(name, p, n) for name, p in self.alpha().items()}
-        return [{name: values[i] for name, values in drawn.items()} for i in range(n)]
+        alpha = self.alpha()
+        drawn = {name: self._draw(name, p, n) for name, p in alpha.items() if name not in self.budgeted}
+        if self.budgeted and self.space.allowed is not None:
+            chosen = self.rng.choice(len(self.space.allowed), size=n, p=self._joint(alpha))
+            rows = np.array(self.space.allowed)[chosen]
+            drawn |= {name: [int(k) for k in rows[:, d]] for d, name in enumerate(self.budgeted)}
+        return [{name: drawn[name][i] for name in alpha} for i in range(n)]
+
+    def _joint(self, alpha: dict[str, Floats]) -> Floats:
+        """The probability of each allowed architecture."""
+        rows = np.array(self.space.allowed)
+        p = np.prod([alpha[name][rows[:, d]] for d, name in enumerate(self.budgeted)], axis=0)
+        return np.asarray(p / p.sum())
+
+    def drawn_with(self) -> dict[str, Floats]:
+        """The probability of each option to be drawn: α, or what the budgets make of it."""
+        alpha = self.alpha()
+        if not self.budgeted:
+            return alpha
+        rows, joint = np.array(self.space.allowed), self._joint(alpha)
+        shares = {n: np.bincount(rows[:, d], joint, len(alpha[n])) for d, n in enumerate(self.budgeted)}
+        return {name: np.asarray(shares.get(name, p)) for name, p in alpha.items()}
 
     def _draw(self, name: str, p: Floats, n: int) -> list[Value]:
         if self.replacement:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FADE = 0.8
 """What a generation leaves of the weight of earlier draws in α."""
+TRIES = 20
+"""Draws of one member that may lie beyond the space's budgets."""
 
 
 class OptunaPolicy:
@@ -34,6 +36,9 @@ class OptunaPolicy:
 
     α is the share of each option in what was drawn and told lately (a generation's weight falls by a fifth with each
     that follows), with the weight of one draw spread evenly.
+
+    Where the space has budgets, what is drawn beyond them is a failed trial, and drawn anew; after
+    :data:`TRIES` in vain an allowed architecture is drawn evenly.
 
     State is the sequence of asks and tells; loading plays it to a fresh sampler of the same seed. So any sampler can be
     resumed exactly, and nothing is unpickled; with one that is slow (GP) a resume takes as long as its draws took.
@@ -124,11 +129,26 @@ class OptunaPolicy:
 
         for trial, _ in self.pending:  # asked for and never told
             self.study.tell(trial, state=TrialState.FAIL)
-        distributions = self._distributions()
-        trials = _quietly(lambda: [self.study.ask(distributions) for _ in range(n)])
+        trials = _quietly(lambda: [self._draw() for _ in range(n)])
         self.pending = [(trial, {name: trial.params[name] for name in self.space}) for trial in trials]
         self.events.append({"ask": n, "drew": zlib.crc32(repr([a for _, a in self.pending]).encode())})
         return [dict(assignment) for _, assignment in self.pending]
+
+    def _draw(self) -> Trial:
+        """A trial within the space's budgets."""
+        from optuna.trial import TrialState
+
+        distributions = self._distributions()
+        for _ in range(TRIES):
+            trial = self.study.ask(distributions)
+            if self.space.allows(trial.params):
+                return trial
+            self.study.tell(trial, state=TrialState.FAIL)
+        allowed = self.space.allowed or ()
+        rng = np.random.default_rng([self.seed % 2**32, len(self.study.trials)])
+        architecture = allowed[int(rng.integers(len(allowed)))]
+        self.study.enqueue_trial(dict(zip(self.space.architecture, architecture, strict=True)))
+        return self.study.ask(distributions)
 
     def tell(self, assignments: Sequence[Assignment], rewards: Sequence[float | None]) -> None:
         from optuna.trial import TrialState, create_trial

@@ -1,0 +1,92 @@
+"""Which architectures of a space can be built, share their weights, and lie within its budgets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from torch import Size
+
+from autofr.backbones.costs import on_meta
+from autofr.backbones.slices import window
+from autofr.elastic import Elastic
+from autofr.exceptions import AutofrError
+from autofr.spaces import SearchSpace
+
+MOST = 20_000
+"""Architectures that are looked at one by one."""
+
+
+def shapes_of(backbone: str, image_size: int, embedding_dim: int) -> dict[str, Size]:
+    """The shapes of a network's tensors, by name."""
+    return {name: tensor.shape for name, tensor in on_meta(backbone, image_size, embedding_dim).state_dict().items()}
+
+
+def check_architectures(space: SearchSpace, default: str, image_size: int, embedding_dim: int) -> None:
+    """Nothing, if the networks of ``space`` can be built for such images and embeddings, and those of an elastic one
+    are slices of its largest.
+
+    Args:
+        space: the space.
+        default: the backbone where the space has none.
+        image_size: pixels.
+        embedding_dim: length of the embedding.
+
+    Raises:
+        AutofrError: one cannot, or is none.
+    """
+    if space.elastic is not None:
+        _check_slices(space.elastic, image_size, embedding_dim)
+        return
+    options = space.dimensions["backbone"].options if "backbone" in space else (default,)
+    for option in options:
+        on_meta(str(option), image_size, embedding_dim)
+
+
+def _check_slices(elastic: Elastic, image_size: int, embedding_dim: int) -> None:
+    largest = shapes_of(elastic.largest, image_size, embedding_dim)
+    for variant in elastic.around():
+        for name, shape in shapes_of(variant, image_size, embedding_dim).items():
+            try:
+                window(largest[name], shape)
+            except (KeyError, ValueError) as error:
+                told = "there is none" if isinstance(error, KeyError) else str(error)
+                raise AutofrError(
+                    f"{variant} is no slice of {elastic.largest}: its tensor {name} is {tuple(shape)}, and {told}; "
+                    "list the options of each choice from the smallest to the largest"
+                ) from error
+
+
+def within_budget(
+    space: SearchSpace, default: str, image_size: int, embedding_dim: int, advance: Callable[[int], None] | None = None
+) -> SearchSpace:
+    """``space`` with its architectures restricted to those that meet every constraint of it.
+
+    Args:
+        space, default, image_size, embedding_dim: as for :func:`check_architectures`.
+        advance: called with 1 after each architecture.
+
+    Raises:
+        AutofrError: none meets them; the nearest is named.
+    """
+    if not space.constraints:
+        return space
+    architectures = list(itertools.islice(space.architectures(), MOST + 1))
+    if len(architectures) > MOST:
+        raise AutofrError(f"a space with constraints has {MOST} architectures at most; drop some options")
+    ordered = sorted(space.constraints, key=lambda constraint: constraint.measured)  # what is dear to know last
+    allowed, nearest = [], (float("inf"), "")
+    for architecture in architectures:
+        name = space.backbone(dict(zip(space.architecture, architecture, strict=True)), default)
+        for constraint in ordered:
+            found = constraint.cost(name, image_size, embedding_dim)
+            if not found <= constraint.limit:
+                nearest = min(nearest, (found / constraint.limit, f"{name} is at {found:.4g}, over {constraint!r}"))
+                break
+        else:
+            allowed.append(architecture)
+        if advance is not None:
+            advance(1)
+    if not allowed:
+        raise AutofrError(f"no architecture of the space is within its constraints; the nearest, {nearest[1]}")
+    return space.within(allowed)

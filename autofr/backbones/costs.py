@@ -1,0 +1,140 @@
+"""What a network costs: parameters, operations, milliseconds. Counted by torch, timed here, remembered by machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from autofr.backbones import create_backbone, is_own
+from autofr.device import pick_device
+from autofr.exceptions import AutofrError
+from autofr.files import read_json, write_json
+
+COSTS = ("params", "flops", "latency")
+"""What error can be weighed against."""
+_SECONDS, _WARM_UP = 0.3, 0.1
+"""How long a network is timed, and before that run untimed."""
+
+
+def cost(kind: str, backbone: str, image_size: int, embedding_dim: int) -> float:
+    """What a network costs, by a ``kind`` of :data:`COSTS`; latency is on one thread of the CPU."""
+    figure: Callable[[str, int, int], float] = {"params": params, "flops": flops, "latency": latency}[kind]
+    return figure(backbone, image_size, embedding_dim)
+
+
+def params(backbone: str, image_size: int, embedding_dim: int) -> float:
+    """Number of its parameters."""
+    return _counted(backbone, image_size, embedding_dim)[0]
+
+
+def flops(backbone: str, image_size: int, embedding_dim: int) -> float:
+    """Floating point operations an image by ``torch.utils.flop_counter``: a multiply-add is two; convolutions and
+    matrix products are counted, what is done to each element alone is not."""
+    return _counted(backbone, image_size, embedding_dim)[1]
+
+
+def latency(backbone: str, image_size: int, embedding_dim: int, device: str = "cpu", threads: int = 1) -> float:
+    """Milliseconds of one image through the network in evaluation mode, batch 1, in the median.
+
+    Args:
+        backbone: its name.
+        image_size: pixels.
+        embedding_dim: of its output.
+        device: where it runs.
+        threads: of the CPU that it may use.
+
+    Raises:
+        AutofrError: no such device.
+    """
+    place = pick_device(device)
+    where = [*_machine(place), threads, torch.__version__]
+    return _remembered(
+        "latency",
+        backbone,
+        [image_size, embedding_dim, where],
+        lambda: _timed(
+            create_backbone(backbone, image_size, embedding_dim).to(place).eval(), image_size, place, threads
+        ),
+    )
+
+
+def on_meta(backbone: str, image_size: int, embedding_dim: int) -> nn.Module:
+    """The network without its numbers, if it can be made so, which costs no memory; else with them."""
+    try:
+        with torch.device("meta"):
+            return create_backbone(backbone, image_size, embedding_dim)
+    except AutofrError as error:
+        if "meta tensor" not in str(error):  # some networks compute while they are made
+            raise
+    return create_backbone(backbone, image_size, embedding_dim)
+
+
+@lru_cache(4096)
+def _counted(backbone: str, image_size: int, embedding_dim: int) -> tuple[float, float]:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = on_meta(backbone, image_size, embedding_dim).eval()
+    device = next(net.parameters()).device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, image_size, image_size, device=device))
+    return float(sum(p.numel() for p in net.parameters())), float(counter.get_total_flops())
+
+
+def _timed(net: nn.Module, image_size: int, device: torch.device, threads: int) -> float:
+    image = torch.zeros(1, 3, image_size, image_size, device=device).contiguous(memory_format=torch.channels_last)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    times: list[float] = []
+    try:
+        with torch.inference_mode():
+            started = time.perf_counter()
+            while time.perf_counter() - started < _WARM_UP + _SECONDS or len(times) < 5:
+                first = time.perf_counter()
+                net(image)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                if first - started > _WARM_UP:
+                    times.append(time.perf_counter() - first)
+    finally:
+        torch.set_num_threads(before)
+    return 1000 * median(times)
+
+
+def _machine(device: torch.device) -> list[str]:
+    """What decides how long a network takes, as far as it can be told."""
+    model = platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return [platform.node(), platform.machine(), model, str(os.cpu_count()), name]
+
+
+def _remembered(kind: str, backbone: str, about: list[object], measure: Callable[[], float]) -> float:
+    """A figure from ``$XDG_CACHE_HOME/autofr/costs``, or measured and put there. A network of the user's own is not
+    remembered longer than the process: its code may change."""
+    if not is_own(backbone):
+        return measure()
+    key = json.dumps([kind, backbone, *about])
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autofr" / "costs"
+    file = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    with suppress(AutofrError, OSError):
+        found = read_json(file)
+        if isinstance(found, dict) and found.get("key") == key and isinstance(found.get("value"), float):
+            return float(found["value"])
+    value = measure()
+    with suppress(OSError):  # nowhere to remember it
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"key": key, "value": value})
+    return value

@@ -1,0 +1,116 @@
+"""The weight bank: what passes the best weights from one generation to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from autofr.backbones.slices import put, window
+from autofr.search.member import Member, State
+from autofr.search.pareto import ParetoSet, Point
+
+
+@dataclass
+class Entry:
+    """Weights in the bank, and where they came from.
+
+    Attributes:
+        state: what members of the key continue from, as :meth:`Member.state` gives it; of an elastic backbone, in the
+            shapes of the largest variant.
+        generation, member: whose they are, or (elastic) who was the best of those that they come from; -1: the initial
+            weights.
+        best: of an elastic backbone, the tensors of that member's network as it was scored.
+    """
+
+    state: State
+    generation: int = -1
+    member: int = -1
+    best: State | None = None
+
+    def backbone(self) -> State:
+        """The tensors of that member's network."""
+        if self.best is not None:
+            return self.best
+        return {n.removeprefix("backbone."): t for n, t in self.state.items() if n.startswith("backbone.")}
+
+
+FORGIVEN = 0.02
+"""How much worse a reward makes a member count a factor e less in the mean."""
+
+
+class WeightBank:
+    """The best weights by structural key. Members of one key all continue from its entry, so with one backbone the
+    bank is MAN's "share the best model"; unrelated backbones each have their own.
+
+    The variants of an elastic backbone have one entry, of the largest one's shapes, where every weight is the mean over
+    the generation's members that hold it (as in HeteroFL, Diao et al., ICLR 2021). If the best variant's weights went to
+    all as they are, the first winner's shape would stay ahead of every other: its weights suit no other shape as well.
+
+    Attributes:
+        entries: by key.
+        pareto: the networks that nothing beats in both error and cost, where networks are searched.
+    """
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.pareto = ParetoSet()
+
+    def update(self, members: Sequence[Member], rewards: Sequence[float], generation: int) -> int:
+        """Take, for every key, the weights of the member with the highest reward of this generation.
+
+        A member whose reward is NaN is never taken; the lower index wins a tie.
+
+        Returns:
+            Index of the best member of all.
+        """
+        best: dict[str, int] = {}
+        for i, (member, reward) in enumerate(zip(members, rewards, strict=True)):
+            if not math.isnan(reward) and (member.key not in best or reward > rewards[best[member.key]]):
+                best[member.key] = i
+        ranked = sorted((i for i, r in enumerate(rewards) if not math.isnan(r)), key=lambda i: (rewards[i], -i))
+        for key, i in best.items():
+            if members[i].elastic:
+                mine = [j for j in ranked if members[j].key == key]
+                shares = [math.exp((rewards[j] - rewards[i]) / FORGIVEN) for j in mine]
+                state = self._merged(key, [members[j] for j in mine], shares)
+                self.entries[key] = Entry(state, generation, members[i].index, network_state(members[i]))
+            else:
+                self.entries[key] = Entry(members[i].state(), generation, members[i].index)
+        return ranked[-1]
+
+    def _merged(self, key: str, members: Sequence[Member], shares: Sequence[float]) -> State:
+        """The entry of ``key`` after its ``members``, the best one last: every number the mean over those that hold it,
+        and as it was where none does. What is no average (a count) is the best one's."""
+        state = {name: tensor.clone() for name, tensor in self.entries[key].state.items()}
+        parts = [member.state() for member in members]
+        for name in dict.fromkeys(name for part in parts for name in part):
+            mine = [(part[name], share) for part, share in zip(parts, shares, strict=True) if name in part]
+            if name not in state:  # momentum that nobody had before
+                state[name] = torch.zeros_like(state[name.removeprefix("momentum.")])
+            if not state[name].is_floating_point():
+                put(state, {name: mine[-1][0]})
+                continue
+            total, held = torch.zeros_like(state[name]), torch.zeros_like(state[name])
+            for tensor, share in mine:
+                place = window(total.shape, tensor.shape)
+                total[place] += share * tensor
+                held[place] += share
+            state[name] = torch.where(held > 0, total / held.clamp(min=1e-30), state[name])
+        return state
+
+    def offer(
+        self, members: Sequence[Member], rewards: Sequence[float], costs: Sequence[float], generation: int
+    ) -> None:
+        """Show the members to the Pareto set; one whose reward is NaN is not."""
+        for member, reward, cost in zip(members, rewards, costs, strict=True):
+            point = Point(member.network, -reward, cost, generation, member.index)
+            if not math.isnan(reward) and self.pareto.takes(point):
+                self.pareto.offer(replace(point, tensors=network_state(member)))
+
+
+def network_state(member: Member) -> State:
+    """The tensors of a member's network, copied."""
+    return {name: t.detach().clone().contiguous() for name, t in member.backbone.state_dict().items()}

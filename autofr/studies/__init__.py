@@ -1,0 +1,1 @@
+"""Optuna outside: a study over what members of a population cannot share, each trial a short search."""

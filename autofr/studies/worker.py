@@ -1,0 +1,197 @@
+"""One worker of a study: takes the next trial, or one that a dead worker left, and searches.
+
+``python -m autofr.studies.worker STUDY_DIR SPACE`` is a worker in a process of its own, which its parent starts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofr.data import Faces, load_faces, scan
+from autofr.exceptions import AutofrError
+from autofr.lock import locked
+from autofr.search.record import Record
+from autofr.search.result import SearchResult
+from autofr.search.run import Pruned, search
+from autofr.spaces import SearchSpace, load_space
+from autofr.studies.plan import Plan
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import Trial
+
+DATABASE = "study.db"
+NAME = "autofr"
+"""Of the study in its database."""
+PATIENCE = 600.0
+"""Seconds to wait for another worker that is asking for a trial."""
+
+
+def open_study(study_dir: Path, plan: Plan) -> Study:
+    """The Optuna study in ``STUDY_DIR/study.db``, which is made if it is not there."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{(study_dir / DATABASE).absolute()}", engine_kwargs={"connect_args": {"timeout": 60}}
+    )
+    return optuna.create_study(
+        study_name=NAME, storage=storage, direction="maximize", pruner=plan.make_pruner(), load_if_exists=True
+    )
+
+
+def trial_dir(study_dir: Path, number: int) -> Path:
+    """The run directory of a trial's search."""
+    return study_dir / f"trial-{number:04d}"
+
+
+class Worker:
+    """Runs trials until the study has as many as were asked for.
+
+    Args:
+        study_dir: the study's.
+        plan: what it is about.
+        space: what each trial searches.
+        say: takes a line for the user on each trial.
+        alive: asked after each generation; ``False`` ends the work as a Ctrl-C does.
+    """
+
+    def __init__(
+        self,
+        study_dir: Path,
+        plan: Plan,
+        space: SearchSpace | str,
+        say: Callable[[str], None],
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.study_dir, self.plan, self.space, self.say, self.alive = study_dir, plan, space, say, alive
+        self.study = open_study(study_dir, plan)
+        self._faces = self._read_faces()
+
+    def _read_faces(self) -> Faces | None:
+        """The faces, read once for all trials; ``None``: trials read, or draw, their own."""
+        if self.plan.data is None or "image_size" in self.plan.vary:
+            return None
+        source = scan(self.plan.data, self.plan.landmarks, self.plan.landmark_scheme)
+        return load_faces(source, self.plan.recipe(len(source.names)).image_size)
+
+    def work(self, after: Callable[[], None] = lambda: None) -> None:
+        """Run trials, one after another; ``after`` is called after each.
+
+        Raises:
+            KeyboardInterrupt: told to stop; the trial under way can be gone on with.
+        """
+        while True:
+            with ExitStack() as held:
+                trial = self._next(held)
+                if trial is None:
+                    return
+                self._run(trial)
+            after()
+
+    def _next(self, held: ExitStack) -> Trial | None:
+        """A trial whose worker died, or a new one, with its lock in ``held``; ``None``: there are enough."""
+        import optuna
+
+        with locked(self.study_dir / "ask.lock", "another worker asks for a trial", PATIENCE):
+            trials = self.study.get_trials(deepcopy=False)
+            for frozen in trials:
+                if frozen.state == optuna.trial.TrialState.RUNNING and self._take(frozen.number, held):
+                    return optuna.trial.Trial(self.study, frozen._trial_id)
+            if len(trials) >= self.plan.trials:
+                return None
+            self.study.sampler = self.plan.make_sampler(len(trials))
+            trial = self.study.ask(self.plan.distributions())
+            assert self._take(trial.number, held)
+            return trial
+
+    def _take(self, number: int, held: ExitStack) -> bool:
+        """Whether nobody works on the trial; then this worker does, until ``held`` ends."""
+        try:
+            held.enter_context(locked(self.study_dir / f"trial-{number:04d}.lock", "taken"))
+        except AutofrError:
+            return False
+        return True
+
+    def _run(self, trial: Trial) -> None:
+        import optuna
+
+        run_dir, states = trial_dir(self.study_dir, trial.number), optuna.trial.TrialState
+        told = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
+        reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+        def watch(record: Record) -> None:
+            if record.generation not in reported:
+                trial.report(record.reward, record.generation)
+            if trial.should_prune():
+                raise Pruned
+            if not self.alive():
+                raise KeyboardInterrupt
+
+        try:
+            begun = (run_dir / "config.json").is_file()
+            for record in SearchResult(run_dir).records if begun else ():  # committed, but perhaps not yet reported
+                watch(record)
+            result = self._search(run_dir, begun, dict(trial.params), watch)
+        except Pruned:
+            generation = SearchResult(run_dir).records[-1].generation
+            self.study.tell(trial, state=states.PRUNED)
+            self.say(f"trial {trial.number}: {told}: pruned after generation {generation + 1}")
+        except AutofrError as error:
+            trial.set_user_attr("error", str(error)[:500])
+            self.study.tell(trial, state=states.FAIL)
+            self.say(f"trial {trial.number}: {told}: failed: {error}")
+        else:
+            reward = max(record.reward for record in result.records)
+            self.study.tell(trial, reward)
+            self.say(f"trial {trial.number}: {told}: reward {reward:.4f}")
+
+    def _search(
+        self, run_dir: Path, begun: bool, params: dict[str, Any], watch: Callable[[Record], None]
+    ) -> SearchResult:
+        plan = self.plan
+        data: dict[str, Any] = {"data": self._faces}
+        if self._faces is None:
+            data = {"data": plan.data, "landmarks": plan.landmarks, "landmark_scheme": plan.landmark_scheme}
+        return search(
+            self.space,
+            **data,
+            **(plan.settings | params),
+            seed=plan.seed,
+            run_dir=run_dir,
+            resume=begun,
+            tracking=False,
+            progress=False,
+            watch=watch,
+        )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> int:
+    """Work on the study, with the space, that the command line names; end when the parent does."""
+    study_dir, space = Path(sys.argv[1]), sys.argv[2]
+    parent = os.getppid()
+    plan = Plan.load(study_dir)
+    load_space(space)
+    try:
+        Worker(study_dir, plan, space, lambda line: print(line, flush=True), lambda: os.getppid() == parent).work()
+    except AutofrError as error:
+        print(f"autofr: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
