@@ -46,8 +46,9 @@ class WeightBank:
     bank is MAN's "share the best model"; unrelated backbones each have their own.
 
     The variants of an elastic backbone have one entry, of the largest one's shapes, where every weight is the mean over
-    the generation's members that hold it (as in HeteroFL, Diao et al., ICLR 2021). If the best variant's weights went to
-    all as they are, the first winner's shape would stay ahead of every other: its weights suit no other shape as well.
+    the generation's members that hold it (HeteroFL, Diao et al., ICLR 2021), the better ones counting more. If the best
+    variant's weights went to all as they are, the first winner's shape would stay ahead of every other, which its
+    weights do not suit.
 
     Attributes:
         entries: by key.

@@ -16,7 +16,7 @@ from autofr.search.bank import Entry, WeightBank
 from autofr.search.pareto import ParetoSet, Point
 
 _PARETO, _BEST = "pareto ", "best "
-"""What a key begins with that is none, but the place of a point of the Pareto set, or a key whose best network it is."""
+"""What a key begins with that is the place of a point of the Pareto set, or of a key's best network."""
 
 
 def save_bank(path: Path, bank: WeightBank) -> None:

@@ -149,6 +149,16 @@ class PolicyContract:
         self._play(policy, 3)
         assert json.dumps(state) == before
 
+    def test_draws_only_what_the_space_allows(self) -> None:
+        space = self.space()
+        if not space.architecture:
+            pytest.skip("the space has one network")
+        budgeted = space.within([next(space.architectures())])
+        policy = self.make(budgeted, 0)
+        assert all(budgeted.allows(a) for generation in self._play(policy, 10) for a in generation)
+        policy.load(json.loads(json.dumps(policy.state())))
+        assert all(budgeted.allows(a) for generation in self._play(policy, 2) for a in generation)
+
     def test_asking_again_without_telling_is_allowed(self) -> None:
         policy = self.make(self.space(), 0)
         policy.ask(4)

@@ -104,7 +104,7 @@ def test_a_slower_network_takes_longer() -> None:
 
 def test_options_in_the_wrong_order_are_told() -> None:
     space = SearchSpace(loss=LOSS, backbone=Elastic("mobilefacenet", width=(1.0, 0.5)))
-    with pytest.raises(AutofrError, match="is no slice of .*from the smallest to the largest"):
+    with pytest.raises(AutofrError, match=r"is no slice of .*from the smallest to the largest"):
         check_architectures(space, "", 32, 16)
 
 
