@@ -1,0 +1,300 @@
+"""Studies for real: Optuna's SQLite storage, processes that are killed, MLflow's own client."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+import autofr
+from autofr import AutofrError, Choice, SearchSpace
+from autofr.cli import main
+from autofr.losses import ArcFace
+from autofr.studies.plan import FILE, Plan, distribution
+from autofr.studies.run import StudyResult, stored_arguments
+from autofr.studies.worker import Worker, open_study, trial_dir
+
+SPACE_FILE = """from autofr import Choice, SearchSpace
+from autofr.losses import ArcFace
+space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.3)))
+"""
+VARY: dict[str, Any] = {"lr": ["0.02..0.2", "log"], "batch_size": [8, 12]}
+
+
+@pytest.fixture
+def settings(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{k: v for k, v in tiny.items() if k != "batch_size"},
+        "epochs": 2,
+        "population": 2,
+        "image_size": 32,
+    }
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(SPACE_FILE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("lr", ["0.02..0.3", "log"], FloatDistribution(0.02, 0.3, log=True)),
+        ("mask_prob", ["0..0.5"], FloatDistribution(0.0, 0.5)),
+        ("batch_size", ["16..64"], IntDistribution(16, 64)),
+        ("batch_size", ["64", "128"], CategoricalDistribution([64, 128])),
+        ("weight_decay", [1e-4, 5e-4], CategoricalDistribution([1e-4, 5e-4])),
+        (
+            "backbone",
+            ["ir_mini", "mobilefacenet:width=0.5"],
+            CategoricalDistribution(["ir_mini", "mobilefacenet:width=0.5"]),
+        ),
+        ("lr", FloatDistribution(0.1, 0.2), FloatDistribution(0.1, 0.2)),
+    ],
+)
+def test_what_is_varied(name: str, given: Any, expected: Any) -> None:
+    assert distribution(name, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("epochs", ["1..2"], "unknown setting to vary 'epochs'"),
+        ("learning_rate", ["1..2"], "unknown setting to vary 'learning_rate'; did you mean"),
+        ("lr", ["0.3..0.1"], "cannot vary lr over 0.3..0.1"),
+        ("lr", ["a..b"], "cannot vary lr"),
+        ("lr", ["0..0.1", "log"], "cannot vary lr"),
+        ("lr", ["0.1..0.2", "linear"], "LOW..HIGH"),
+        ("batch_size", ["1.5..3"], "cannot vary batch_size"),
+        ("batch_size", [], "cannot vary batch_size"),
+        ("backbone", ["ir18..ir50"], "LOW..HIGH"),
+    ],
+)
+def test_what_cannot_be_varied_is_told(name: str, given: Any, message: str) -> None:
+    with pytest.raises(AutofrError, match=message):
+        distribution(name, given)
+
+
+@pytest.mark.slow
+def test_a_study_is_searches_with_what_was_drawn(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    vary = {"lr": FloatDistribution(0.02, 0.2, log=True), "backbone": ["ir_mini-w0.5", "ir_mini-w0.25"]}
+    settings = {k: v for k, v in settings.items() if k != "backbone"}
+    result = autofr.study(
+        space_file, vary=vary, trials=4, pruner="NopPruner", study_dir=tmp_path / "study", batch_size=32, **settings
+    )
+    assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 4
+    for trial in result.trials:
+        run = autofr.SearchResult(trial_dir(tmp_path / "study", trial.number))
+        assert {name: run.config["recipe"][name] for name in vary} == trial.params
+        rewards = {r.generation: r.reward for r in run.records}
+        assert trial.intermediate_values == rewards
+        assert trial.value == max(rewards.values())
+    assert len({trial.params["lr"] for trial in result.trials}) == 4
+    assert result.best.value == max(trial.value for trial in result.trials if trial.value is not None)
+    assert autofr.load_embedder(result.run_dir).config["backbone"] == result.best.params["backbone"]
+
+
+@pytest.mark.slow
+def test_the_pruner_is_asked_after_each_generation(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A threshold that no reward reaches ends every trial after its first generation; none is complete."""
+    with pytest.raises(AutofrError, match=r"no trial of .* came to its end"):
+        autofr.study(
+            *(space_file,),
+            **settings | {"progress": True},
+            vary=VARY,
+            trials=2,
+            pruner="ThresholdPruner:lower=0.5",
+            study_dir=tmp_path / "study",
+        )
+    trials = open_study(tmp_path / "study", Plan.load(tmp_path / "study")).get_trials()
+    assert [(trial.state.name, list(trial.intermediate_values)) for trial in trials] == [("PRUNED", [0])] * 2
+    assert len(autofr.SearchResult(trial_dir(tmp_path / "study", 0)).records) == 1
+    assert capsys.readouterr().out.count("pruned after generation 1") == 2
+
+
+@pytest.mark.slow
+def test_a_trial_that_cannot_be_trained_is_one_failed_trial(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {k: v for k, v in settings.items() if k != "image_size"}
+    result = autofr.study(
+        *(space_file,),
+        **settings,
+        vary={"clip": [5.0, 1e30], "lr": CategoricalDistribution([0.05, 1e30])},
+        batch_size=16,
+        image_size=32,
+        trials=6,
+        study_dir=tmp_path / "study",
+    )
+    for trial in result.trials:
+        exploded = trial.params == {"clip": 1e30, "lr": 1e30}
+        if exploded:
+            assert trial.state.name == "FAIL"
+            assert "diverged" in trial.user_attrs["error"]
+    assert result.best.params["lr"] == 0.05
+
+
+@pytest.mark.slow
+def test_several_workers_share_the_trials_and_survive_a_kill(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """Worker and study are killed in the midst of trials; going on, the same trials end, from where they were."""
+    study_dir = tmp_path / "study"
+    flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
+    command = [sys.executable, "-m", "autofr", "study", f"--space={space_file}", "--trials=4", "--workers=2"]
+    command += [*flags, "--segment=0.25", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
+    command += ["--no-tracking", "--pruner=NopPruner", f"--study-dir={study_dir}"]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list(study_dir.glob("trial-*/journal.jsonl"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(3)  # workers see that their parent is gone at their next generation
+    plan = Plan.load(study_dir)
+    before = open_study(study_dir, plan).get_trials()
+    assert any(trial.state == optuna.trial.TrialState.RUNNING for trial in before)
+    assert main(["study", f"--resume={study_dir}", f"--space={space_file}", "--no-tracking", "--workers=2"]) == 0
+    after = open_study(study_dir, plan).get_trials()
+    assert [trial.state.name for trial in after] == ["COMPLETE"] * 4
+    assert [trial.params for trial in after[: len(before)]] == [trial.params for trial in before]
+    for trial in after:
+        records = autofr.SearchResult(trial_dir(study_dir, trial.number)).records
+        assert trial.intermediate_values == {r.generation: r.reward for r in records}
+        assert len(records) >= 8
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_interrupted_ends_to_the_same_bits(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, same_outcome: Any
+) -> None:
+    how = {**settings, "vary": VARY, "trials": 2, "pruner": "NopPruner"}
+    whole = autofr.study(space_file, study_dir=tmp_path / "whole", **how)
+    asked = 0
+
+    def alive() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 2
+
+    plan = whole.plan
+    (tmp_path / "again").mkdir()
+    plan.save(tmp_path / "again")
+    with pytest.raises(KeyboardInterrupt):
+        Worker(tmp_path / "again", plan, str(space_file), print, alive).work()
+    result = autofr.study(space_file, study_dir=tmp_path / "again", resume=True, **how)
+    assert [trial.params for trial in result.trials] == [trial.params for trial in whole.trials]
+    assert [trial.value for trial in result.trials] == [trial.value for trial in whole.trials]
+    for number in range(2):
+        assert same_outcome(trial_dir(tmp_path / "whole", number), trial_dir(tmp_path / "again", number))
+
+
+@pytest.mark.slow
+def test_mlflow_has_a_child_run_a_trial_with_real_parameters(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    study_dir = tmp_path / "study"
+    how = {**settings, "vary": VARY, "trials": 2, "study_dir": study_dir}
+    result = autofr.study(space_file, **how | {"tracking": True})
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def runs() -> tuple[Any, list[Any]]:
+        found = client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+        (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+        children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        return parent, sorted(children, key=lambda run: int(run.data.tags["autofr.trial"]))
+
+    parent, children = runs()
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["best trial"] == str(result.best.number)
+    assert [run.data.params for run in children] == [
+        {name: str(value) for name, value in trial.params.items()} for trial in result.trials
+    ]
+    for run, trial in zip(children, result.trials, strict=True):
+        assert run.info.status == "FINISHED"
+        history = client.get_metric_history(run.info.run_id, "reward")
+        assert {m.step: m.value for m in history} == trial.intermediate_values
+        assert run.data.metrics["best_reward"] == trial.value
+    # More trials, unheard by MLflow, then filled in; what was there stays as it was.
+    autofr.study(space_file, **how | {"trials": 3, "resume": True})
+    assert main(["sync-tracking", str(study_dir)]) == 0
+    again, more = runs()
+    assert again.info.run_id == parent.info.run_id
+    assert [run.info.run_id for run in more[:2]] == [run.info.run_id for run in children]
+    assert len(more) == 3
+    assert again.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vary": {}}, "a study varies something"),
+        ({"trials": 0}, "trials is a whole number, 1 or more, got 0"),
+        ({"workers": 0}, "workers is a whole number"),
+        ({"sampler": "MagicSampler"}, "unknown Optuna sampler 'MagicSampler'"),
+        ({"pruner": "MedianPruner:patience=3"}, "no setting 'patience'"),
+        ({"vary": {"lr": ["-0.1..0.1"]}}, "lr must be above 0, got -0.1"),
+        ({"vary": {"mask_prob": ["0.5..1.5"]}}, "mask-prob lies from 0 to 1, got 1.5"),
+        ({"vary": {"backbone": ["ir_mini", "vgg"]}, "backbone": None}, "unknown backbone 'vgg'"),
+        ({"vary": {"lr": ["0.1..0.2"]}, "lr": 0.1}, "lr is both set and varied"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"workers": 2, "space": None}, "several workers need a space that each can load"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    change: dict[str, Any], message: str, space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    space: Any = space_file
+    if "space" in change:
+        space = SearchSpace(loss=Choice(ArcFace(0.1)))
+        change = {k: v for k, v in change.items() if k != "space"}
+    how = {"vary": VARY, **settings, **change}
+    with pytest.raises(AutofrError, match=message):
+        autofr.study(space, study_dir=tmp_path / "study", **how)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_space_that_searches_networks_leaves_them_to_it(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings = {k: v for k, v in settings.items() if k != "backbone"}
+    with pytest.raises(AutofrError, match="the space searches the network"):
+        autofr.study("elastic_iresnet", vary={"backbone": ["ir_mini"]}, study_dir=tmp_path / "study", **settings)
+
+
+def test_a_directory_is_not_mistaken(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study_dir = tmp_path / "study"
+    study_dir.mkdir()
+    (study_dir / "photo.jpg").write_text("somebody's")
+    with pytest.raises(AutofrError, match="exists; go on with --resume"):
+        autofr.study(space_file, vary=VARY, study_dir=study_dir, **settings)
+    assert main(["study", f"--resume={study_dir}"]) == 2
+    assert "is no study: it has no study.json" in capsys.readouterr().err
+    for broken in ("{}", "[]", '{"id": 3}', "{"):
+        (study_dir / FILE).write_text(broken)
+        assert main(["study", f"--resume={study_dir}"]) == 2
+    assert "study.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    study_dir = tmp_path / "study"
+    how = {**settings, "trials": 1, "study_dir": study_dir}
+    result = autofr.study(space_file, vary=VARY, **how)
+    assert isinstance(result, StudyResult)
+    with pytest.raises(AutofrError, match="other settings: vary was"):
+        autofr.study(space_file, vary={"lr": ["0.1..0.2"]}, resume=True, **how)
+    with pytest.raises(AutofrError, match="is Python of somebody's and would be executed"):
+        stored_arguments(study_dir, None)
