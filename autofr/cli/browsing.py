@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autofr.cli.common import command
+from autofr.cli.common import add_registering, command, given
 
 
 def add_commands(commands: Any) -> None:
@@ -66,6 +66,7 @@ def _add_pick(commands: Any) -> None:
     )
     p.set_defaults(run=_pick)
     p.add_argument("run_dir", metavar="RUN_DIR", help="a search over networks, done or stopped")
+    add_registering(p)
     p.add_argument("--prefer", required=True, choices=("accurate", "balanced", "fast"))
 
 
@@ -91,4 +92,4 @@ def _pick(arguments: argparse.Namespace) -> None:
     from autofr.report import print_pareto
     from autofr.search.pick import pick
 
-    print_pareto(pick(Path(arguments.run_dir), arguments.prefer))
+    print_pareto(pick(**given(arguments)))

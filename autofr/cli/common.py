@@ -15,8 +15,23 @@ def command(commands: Any, name: str, help: str, epilog: str) -> argparse.Argume
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the user asked for, as the arguments of the function behind the command."""
-    return {k: v for k, v in vars(arguments).items() if k != "run"}
+    """What the user asked for, as the arguments of the function behind the command. A space that registers networks is
+    executed first."""
+    if getattr(arguments, "registering", None):
+        from autofr.spaces import load_space
+
+        load_space(arguments.registering)
+    return {k: v for k, v in vars(arguments).items() if k not in ("run", "registering")}
+
+
+def add_registering(p: Any) -> None:
+    """Whose networks the model may be of."""
+    p.add_argument(
+        "--space",
+        dest="registering",
+        metavar="FILE",
+        help="space file that registers the model's network, if that is one of your own; it is executed",
+    )
 
 
 def add_landmarks(p: Any, more: str = "") -> None:

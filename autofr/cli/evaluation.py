@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from autofr.cli.common import add_landmarks, command, given
+from autofr.cli.common import add_landmarks, add_registering, command, given
 
 PROTOCOLS = "all, bin, ijb, insightface, pairs, webface260m"
 MODEL = "a run directory, a checkpoint (folder or .safetensors), FILE.onnx or timm/NAME"
@@ -35,6 +35,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     p.set_defaults(run=_evaluate)
     p.add_argument("model", metavar="MODEL", help=f"{MODEL}, or FILE.npy: embeddings")
+    add_registering(p)
     what = p.add_argument_group("benchmark")
     what.add_argument(
         "--data",
@@ -110,6 +111,7 @@ def _add_latency(commands: Any) -> None:
     )
     p.set_defaults(run=_latency)
     p.add_argument("model", metavar="MODEL", help=MODEL)
+    add_registering(p)
     p.add_argument("--photo", metavar="FILE", help="a photograph with a face (default: a drawn one, 640x480)")
     p.add_argument("--detector", metavar="NAME", help="dlib or face-alignment (default: dlib if it is installed)")
     p.add_argument(

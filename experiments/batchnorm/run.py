@@ -6,7 +6,7 @@ RUNS is that of ``experiments/architecture``, whose searches are done: their las
 from. For eight variants of each (seed) the validation error, 0.75 MFR + 0.25 SFR, with
 
 - the averages that lie in the bank, of all variants together (``bank``);
-- after a segment of the variant's own training, the running averages that this left (``running``, after 4 and 28 steps);
+- after a segment of its own training, the running averages that this left (``running``, after 4 and 28 steps);
 - averages taken anew over 1 to 64 training batches of 128, before that training and after it.
 
 Writes ``results.csv`` (every figure) and ``summary.csv`` (means over variants and seeds) beside this file.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import autofr
-from autofr import Choice, SearchSpace
+from autofr import Choice, Elastic, SearchSpace
 from autofr.data import Faces
 from autofr.losses import ArcFace
 from autofr.search import loop
@@ -190,3 +190,67 @@ def test_names_and_params() -> None:
     assert metric_name("ArcFace(m=0.3)") == "ArcFace m 0.3"
     assert metric_name("timm/mobilenetv3_small_100") == "timm mobilenetv3_small_100"
     assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+@pytest.mark.slow
+def test_a_search_over_networks_shows_costs_and_its_pareto_set(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    space = SearchSpace(
+        loss=SPACE.dimensions["loss"],
+        backbone=Elastic("iresnet:widths=32-64,stem=2", depth=("1-1", "1-2"), width=(0.5, 1.0)),
+    )
+    settings = {k: v for k, v in tiny.items() if k != "backbone"}
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "elastic", **{**settings, "tracking": True})
+    client = MlflowClient(tracking_uri(tmp_path))
+    found = client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    (first,) = [run for run in found if run.data.tags.get("autofr.member") == "0"]
+    costs = [m.value for m in client.get_metric_history(first.info.run_id, "cost")]
+    assert costs == [record.costs[0] for record in result.records]
+    lowest = [m.value for m in client.get_metric_history(parent.info.run_id, "pareto/lowest error")]
+    assert lowest == sorted(lowest, reverse=True)
+    assert lowest[-1] == result.pareto[-1].error
+    assert parent.data.metrics["pareto/networks"] == len(result.pareto)
+    assert parent.data.metrics["pareto/lowest cost"] == result.pareto[0].cost
+    assert parent.data.params["space.family"] == space.family("")
+    artifacts = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert {"pareto.png", "pareto.json"} <= artifacts
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(tmp_path))
+    table = client.load_table(tracked_experiment(client), "pareto.json", [parent.info.run_id])
+    assert table["backbone"].tolist() == [point.backbone for point in result.pareto]
+    winner = client.get_logged_model(parent.data.tags["winner"])
+    assert "MLmodel" in {Path(a.path).name for a in client.list_logged_model_artifacts(winner.model_id)}
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_logged_as_its_weights(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's process does not know it: it has no module to save, and is complete all the same."""
+    from mlflow import MlflowClient
+
+    from autofr.backbones import BACKBONES, ElasticIResNet, register
+
+    monkeypatch.setattr("autofr.backbones.BACKBONES", dict(BACKBONES))
+    register("own_net")(ElasticIResNet)
+    space = SearchSpace(
+        loss=SPACE.dimensions["loss"], backbone=Elastic("own_net:widths=32-64,stem=2", width=(0.5, 1.0))
+    )
+    said: list[str] = []
+    monkeypatch.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
+    settings = {k: v for k, v in tiny.items() if k != "backbone"}
+    autofr.search(space, tiny_faces, run_dir=tmp_path / "own", **{**settings, "epochs": 1, "tracking": True})
+    assert not [line for line in said if "MLflow" in line]
+    client = MlflowClient(tracking_uri(tmp_path))
+    (parent,) = [
+        run
+        for run in client.search_runs([client.get_experiment_by_name("autofr").experiment_id])
+        if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert parent.info.status == "FINISHED"
+    winner = client.get_logged_model(parent.data.tags["winner"])
+    files = {Path(a.path).name for a in client.list_logged_model_artifacts(winner.model_id)}
+    assert {"model.safetensors", "config.json"} <= files

@@ -15,8 +15,7 @@ class Exp3(CategoricalPolicy):
     """Exp3 (Auer et al., SIAM Journal on Computing, 2002), for every dimension on its own; a baseline.
 
     α = (1 - gamma)·w/Σw + gamma/K. A generation's rewards are scaled to [0, 1] by its worst and its best; an option's
-    log-weight grows by gamma/K times the mean, over members, of reward/p(option), p being the probability that it is
-    drawn with: α, unless the space has budgets.
+    log-weight grows by gamma/K times the mean, over members, of reward/α(option).
 
     Args:
         space: what may be chosen.
@@ -50,7 +49,7 @@ class Exp3(CategoricalPolicy):
             return
         values = worst_for_nan(rewards)
         scaled = (values - values.min()) / (np.ptp(values) or 1)
-        for name, p in self.drawn_with().items():
+        for name, p in self.alpha().items():
             for assignment, value in zip(assignments, scaled, strict=True):
                 k = self.space.dimensions[name].index(assignment[name])
                 self.log_weights[name][k] += self.gamma / len(p) * value / p[k] / len(values)

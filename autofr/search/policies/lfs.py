@@ -128,10 +128,6 @@ class LFS(CategoricalPolicy):
             weights = set_weights(p, options)
         # ∂ log α_k / ∂ θ = share·soft_k·(1_k - soft) / (α_k·temperature)
         scores = (share * soft[options] / p[options])[:, None] * (np.eye(len(p))[options] - soft) / self.temperature
-        if name in self.budgeted:
-            # log p of an allowed architecture is Σ log α - log Z; ∂ log Z / ∂ θ is the mean of ∂ log α / ∂ θ over draws
-            slopes = (share * soft / p)[:, None] * (np.eye(len(p)) - soft) / self.temperature
-            scores = scores - self.drawn_with()[name] @ slopes
         return np.asarray((weights * advantages) @ scores)
 
     def _ascend(self, name: str, gradient: Floats) -> None:

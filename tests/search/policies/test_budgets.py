@@ -9,7 +9,7 @@ import pytest
 from autofr import Choice, Elastic, SearchSpace
 from autofr.losses import ArcFace
 from autofr.search.policies import LFS, Exp3, Random, Thompson, create_policy
-from autofr.search.policies.base import CategoricalPolicy
+from autofr.search.policies.base import UNFITTED, CategoricalPolicy
 
 SPACE = SearchSpace(
     loss=Choice(ArcFace(m) for m in (0.1, 0.2, 0.3)),
@@ -49,53 +49,39 @@ def test_a_budget_that_little_meets_is_heeded_too(name: str) -> None:
     assert again.ask(4) == policy.ask(4)
 
 
-def test_draws_are_from_the_product_of_alpha_restricted() -> None:
+def test_every_option_is_drawn_about_as_often_as_its_alpha_says() -> None:
+    """By hand: depth 1 goes with width 0 alone; what is left of width 0, and all of the others, goes with depth 0."""
     policy = LFS(WITHIN, 5)
-    policy.theta["depth"][:] = [0.0, 1.0]
+    policy.theta["depth"][:] = [1.0, 0.0]
     policy.theta["width"][:] = [0.5, 0.0, -0.5]
     alpha = policy.alpha()
-    product = np.array([alpha["depth"][d] * alpha["width"][w] for d, w in ALLOWED])
-    expected = product / product.sum()
+    depth, width = alpha["depth"], alpha["width"]
+    fitted = np.array([width[0] - depth[1], width[1], width[2], depth[1]])
+    assert (fitted > 0).all()
+    product = np.array([depth[d] * width[w] for d, w in ALLOWED])
+    expected = (1 - UNFITTED) * fitted + UNFITTED * product / product.sum()
+    np.testing.assert_allclose(policy._joint(alpha), expected, atol=1e-3)
     drawn = [architecture(a) for a in policy.ask(20000)]
     shares = [drawn.count(a) / 20000 for a in ALLOWED]
-    np.testing.assert_allclose(shares, expected, atol=4 * 0.5 / 20000**0.5)
-    np.testing.assert_allclose(policy.drawn_with()["depth"], [expected[:3].sum(), expected[3]])
-    np.testing.assert_allclose(policy.drawn_with()["width"], [expected[0] + expected[3], expected[1], expected[2]])
-    np.testing.assert_array_equal(policy.drawn_with()["loss"], alpha["loss"])
+    np.testing.assert_allclose(shares, expected, atol=1e-3 + 4 * 0.5 / 20000**0.5)
 
 
-def test_lfs_follows_the_gradient_of_what_it_draws() -> None:
-    """Its estimate, weighted by the probability of each draw, is the derivative of the expected advantage."""
-    advantage = {a: float(i * i - 2 * i) for i, a in enumerate(ALLOWED)}
-    policy = LFS(WITHIN, temperature=0.7, floor=0.05)
-    policy.theta["depth"][:] = [0.3, -0.4]
-    policy.theta["width"][:] = [-0.2, 0.6, 0.1]
-
-    def expected() -> float:
-        alpha = policy.alpha()
-        p = np.array([alpha["depth"][d] * alpha["width"][w] for d, w in ALLOWED])
-        return float(p / p.sum() @ [advantage[a] for a in ALLOWED])
-
-    alpha = policy.alpha()
-    p = np.array([alpha["depth"][d] * alpha["width"][w] for d, w in ALLOWED])
-    p = p / p.sum()
-    for place, name in enumerate(("depth", "width")):
-        estimates = [policy._gradient(name, [a[place]], np.array([advantage[a]])) for a in ALLOWED]
-        mean = sum(q * estimate for q, estimate in zip(p, estimates, strict=True))
-        for k in range(len(policy.theta[name])):
-            slopes = []
-            for step in (1e-5, -1e-5):
-                policy.theta[name][k] += step
-                slopes.append(expected())
-                policy.theta[name][k] -= step
-            assert mean[k] == pytest.approx((slopes[0] - slopes[1]) / 2e-5, abs=1e-6)
+def test_where_that_cannot_be_had_every_allowed_architecture_has_a_chance() -> None:
+    """α says half for depth 1, which goes with a width that α gives a third. An option of no network counts for none."""
+    policy = LFS(WITHIN)
+    joint = policy._joint(policy.alpha())
+    assert joint.sum() == pytest.approx(1)
+    assert (joint > UNFITTED / 5).all()
+    never = LFS(SPACE.within([(0, 0), (0, 1)]))
+    np.testing.assert_allclose(never._joint(never.alpha()), [0.5, 0.5])
 
 
-def test_exp3_weighs_by_what_was_drawn_with() -> None:
-    policy = Exp3(WITHIN, warmup=0, gamma=0.5)
-    policy.tell([{"loss": 0, "depth": 1, "width": 0}, {"loss": 0, "depth": 0, "width": 2}], [1.0, 0.0])
-    # Depth 1 is in one of four allowed architectures, all as likely: p = 1/4.
-    assert policy.log_weights["depth"][1] == pytest.approx(0.5 / 2 * 1.0 / 0.25 / 2)
+def test_one_dimension_with_budgets_is_alpha_over_what_is_left() -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.1)), backbone=Choice("ir_mini", "ir18", "ir34")).within([(0,), (2,)])
+    policy = LFS(space)
+    policy.theta["backbone"][:] = [1.0, 3.0, 0.0]
+    alpha = policy.alpha()["backbone"][[0, 2]]
+    np.testing.assert_allclose(policy._joint(policy.alpha()), alpha / alpha.sum())
 
 
 @pytest.mark.parametrize("kind", [LFS, Thompson, Exp3])

@@ -1,0 +1,67 @@
+"""What the documentation shows, run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autofr
+from autofr import AutofrError, load_space
+from autofr.backbones import BACKBONES
+from autofr.backbones.budget import check_architectures, within_budget
+from autofr.cli import main
+from autofr.data import Faces
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def spaces_in(page: str) -> list[str]:
+    """The Python blocks of a page that are whole space files."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    return [block for block in blocks if block.startswith('"""') and "space = " in block]
+
+
+@pytest.fixture
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("autofr.backbones.BACKBONES", dict(BACKBONES))  # what it registers is gone afterwards
+    (own,) = [block for block in spaces_in("backbones.md") if "register" in block]
+    path = tmp_path / "mine.py"
+    path.write_text(own)
+    return path
+
+
+@pytest.mark.parametrize("page", ["backbones.md", "spaces.md"])
+def test_every_space_in_the_docs_loads(page: str, tmp_path: Path, own_file: Path) -> None:
+    blocks = spaces_in(page)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "shown.py").write_text(block)
+        space = load_space(str(tmp_path / "shown.py"))
+        check_architectures(space, "ir_mini", 64, 32)
+        within_budget(space, "ir_mini", 64, 32)
+
+
+def test_an_elastic_network_of_ones_own_takes_thirty_lines(
+    own_file: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = [line for line in own_file.read_text().splitlines() if line.strip()]
+    assert len(code) <= 30
+    settings = {k: v for k, v in tiny.items() if k != "backbone"}
+    result = autofr.search(own_file, tiny_faces, run_dir=tmp_path / "run", **settings)
+    assert len({name for record in result.records for name in record.networks}) > 1
+    assert max(cost for record in result.records for cost in record.costs) > 0
+    assert autofr.load_embedder(result.checkpoint).config["backbone"].startswith("plainnet:depth=")
+    del autofr.backbones.BACKBONES["plainnet"]
+    with pytest.raises(AutofrError, match=r"unknown backbone 'plainnet:.*has to be registered first"):
+        autofr.load_embedder(result.checkpoint)
+    assert main(["pick", str(tmp_path / "run"), "--prefer", "fast"]) == 2
+    assert "registered first" in capsys.readouterr().err
+    assert main(["pick", str(tmp_path / "run"), "--prefer", "fast", "--space", str(own_file)]) == 0
+    assert "Pareto set" in capsys.readouterr().out
+
+
+def test_a_name_cannot_be_registered_over_autofr() -> None:
+    for name in ("ir18", "iresnet", "timm/x", "a b", ""):
+        with pytest.raises(AutofrError, match="cannot be registered"):
+            autofr.backbones.register(name)
