@@ -24,7 +24,10 @@ def bank() -> Target:
         "a|centres": torch.ones(4, dtype=torch.float16),
         "b|n": torch.tensor(3),
     }
-    whole = save(tensors, metadata={"origins": json.dumps({"a": [1, 2], "b": [-1, -1]})})
+    tensors |= {"pareto 0|w": torch.ones(2), "best a|w": torch.ones(1)}
+    point = {"backbone": "a", "error": 0.5, "cost": 1e6, "generation": 1, "member": 0}
+    header = {"origins": {"a": [1, 2], "b": [-1, -1]}, "pareto": [point]}
+    whole = save(tensors, metadata={"bank": json.dumps(header)})
     return Target("checkpoint", whole, breaking.safetensors(whole), written("gen-0001.safetensors", load_bank))
 
 
@@ -33,8 +36,9 @@ def model() -> Target:
     from autofr.backbones import create_backbone
     from autofr.embedder import load_embedder
 
-    config = {"backbone": "ir_mini-w0.25", "image_size": 16, "embedding_dim": 4}
-    net = create_backbone("ir_mini-w0.25", 16, 4)
+    name = "iresnet:depth=1,width=0.5,kernel=3,resolution=16,widths=16-32,stem=2"
+    config = {"backbone": name, "image_size": 16, "embedding_dim": 4}
+    net = create_backbone(name, 16, 4)
     weights = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
     broken = st.tuples(
         st.just(weights) | breaking.safetensors(weights), breaking.encoded(_as_json, config)
@@ -63,7 +67,15 @@ def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
     config = {
         "version": "0",
         "run": {"id": "0" * 32, "started": 1.0},
-        "space": {"name": "arcface_margins", "options": {"loss": ["ArcFace(m=0.1)", "ArcFace(m=0.3)"]}, "ranges": {}},
+        "space": {
+            "name": "arcface_margins",
+            "options": {"loss": ["ArcFace(m=0.1)", "ArcFace(m=0.3)"], "width": ["0.5", "1.0"]},
+            "ranges": {},
+            "family": "iresnet:width=1.0",
+            "constraints": ["MaxFLOPs(1e+06)"],
+            "allowed": [[0], [1]],
+        },
+        "trade": {"cost": "flops", "prefer": "fast"},
         "data": {"source": None, "landmarks": None, "landmark_scheme": None, "images": 9, "identities": 3}
         | {"validation_identities": 2, "fingerprint": "f"},
         "masks": 1,
@@ -77,18 +89,20 @@ def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
     record = Record(
         generation=0,
         epoch=1.0,
-        assignments=[{"loss": 0}, {"loss": 1}],
+        assignments=[{"loss": 0, "width": 1}, {"loss": 1, "width": 0}],
         keys=["ir_mini", "ir_mini"],
         parents=[None, None],
         losses=[1.0, None],
         scores=[{"sfr": 0.5, "mfr": None}, {"sfr": None, "mfr": None}],
         rewards=[-0.5, None],
         winner=0,
-        alpha={"loss": [0.5, 0.5]},
+        alpha={"loss": [0.5, 0.5], "width": [0.4, 0.6]},
         policy={"told": 1},
         lr_scale=1.0,
         seconds=1.0,
-        drawn=[{"loss": "ArcFace(m=0.1)"}, {"loss": "ArcFace(m=0.3)"}],
+        drawn=[{"loss": "ArcFace(m=0.1)", "width": "1.0"}, {"loss": "ArcFace(m=0.3)", "width": "0.5"}],
+        networks=["iresnet:width=1.0", "iresnet:width=0.5"],
+        costs=[1e6, 5e5],
         troubles=[None, "diverged"],
         finished=2.0,
         checkpoint="gen-0000.safetensors",
@@ -172,6 +186,35 @@ def report() -> Target:
     )
 
 
+def study() -> Target:
+    """What ``autofr study --resume`` reads of a study's plan."""
+    from autofr.studies.plan import FILE, Plan, vary_json
+
+    whole = Plan(
+        id="0" * 32,
+        started=1.0,
+        space="arcface_margins",
+        data=None,
+        landmarks=None,
+        landmark_scheme=None,
+        vary=vary_json({"lr": ["0.1..0.2"], "batch_size": [8, 16]}),
+        trials=3,
+        sampler="TPESampler",
+        pruner="MedianPruner",
+        seed=0,
+        settings={"epochs": 2},
+    )
+
+    def read(path: Path) -> None:
+        plan = Plan.load(path.parent)
+        plan.make_pruner()
+        plan.make_sampler(1)
+        plan.recipe(100)
+
+    told = _as_json(dataclasses.asdict(whole))
+    return Target("study", told, breaking.encoded(_as_json, dataclasses.asdict(whole)), written(FILE, read))
+
+
 def space() -> Target:
     """What ``autofr spaces`` reads of a space file: it is not executed."""
     from autofr.spaces import _first_line
@@ -186,7 +229,8 @@ def space() -> Target:
 
 
 def specs() -> Target:
-    """Losses and policies as the command line, or a run's configuration, names them."""
+    """Losses, policies and backbones as the command line, or a run's configuration, names them."""
+    from autofr.backbones.costs import on_meta
     from autofr.losses import create_loss
     from autofr.masks import landmark_scheme
     from autofr.search.policies import create_policy
@@ -198,8 +242,11 @@ def specs() -> Target:
         del folder
         from autofr.exceptions import AutofrError
 
+        def backbone(text: str) -> None:
+            on_meta(text, 32, 16)
+
         def run(text: str) -> None:
-            for parse in (create_loss, lambda t: create_policy(t, space, 0), landmark_scheme):
+            for parse in (create_loss, lambda t: create_policy(t, space, 0), backbone, landmark_scheme):
                 try:
                     parse(text)
                 except AutofrError as error:
@@ -213,6 +260,12 @@ def specs() -> Target:
         [
             "arcface",
             "ArcFace",
+            "iresnet",
+            "mobilefacenet",
+            "depth",
+            "widths",
+            "1-2-1",
+            "2",
             "lfs",
             "optuna",
             "combined",

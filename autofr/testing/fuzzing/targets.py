@@ -23,5 +23,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "tables": of_data.tables,
     "nni": of_runs.search_space,
     "report": of_runs.report,
+    "study": of_runs.study,
 }
 """What makes each target, by name."""

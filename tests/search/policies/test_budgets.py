@@ -67,7 +67,7 @@ def test_every_option_is_drawn_about_as_often_as_its_alpha_says() -> None:
 
 
 def test_where_that_cannot_be_had_every_allowed_architecture_has_a_chance() -> None:
-    """α says half for depth 1, which goes with a width that α gives a third. An option of no network counts for none."""
+    """Half for depth 1, which goes with a width that α gives a third; and an option of no network counts for none."""
     policy = LFS(WITHIN)
     joint = policy._joint(policy.alpha())
     assert joint.sum() == pytest.approx(1)
