@@ -13,17 +13,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from autofr.backbones import can_make
-from autofr.embedder import inference_part, load_embedder, save_weights
+from autofr.embedder import inference_part, save_weights
 from autofr.exceptions import AutofrError
-from autofr.files import read_json
 from autofr.search.journal import Journal, kept_records
 from autofr.search.pareto import ParetoSet
 from autofr.search.record import Record
@@ -39,6 +36,7 @@ from autofr.tracking.store import (
     search_id,
     tracking_uri,
 )
+from autofr.tracking.winner import save_winner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -241,36 +239,19 @@ class Mirror:
         client.set_tag(runs.parent, "winner", self._log_winner(client, runs, result))
 
     def _log_winner(self, client: MlflowClient, runs: _Runs, result: SearchResult) -> str:
-        """Save in MLflow's own flavour, and register by hand: ``mlflow.pytorch.log_model`` would need the process's
-        tracking URI changed, which is the caller's."""
-        import mlflow
-
+        """The id of the LoggedModel of the search's winner, registered by hand: ``mlflow.pytorch.log_model`` would need
+        the process's tracking URI changed, which is the caller's."""
         if "winner" not in runs.models:
             made = client.create_logged_model(runs.experiment, "winner", runs.parent, model_type="embedder")
             runs.models["winner"] = made.model_id, False
         model, ready = runs.models["winner"]
         if not ready:
             with tempfile.TemporaryDirectory() as folder:
-                if self._is_known(result):
-                    # Requirements are named: inferring them costs seconds and a second process.
-                    mlflow.pytorch.save_model(
-                        load_embedder(result.checkpoint),
-                        f"{folder}/winner",
-                        pip_requirements=["autofr"],
-                        serialization_format="pickle",
-                    )
-                else:
-                    shutil.copytree(result.checkpoint, f"{folder}/winner")
+                save_winner(result.checkpoint, Path(folder) / "winner")
                 client.log_model_artifacts(model, f"{folder}/winner")
             client.finalize_logged_model(model, "READY")
             runs.models["winner"] = model, True
         return model
-
-    def _is_known(self, result: SearchResult) -> bool:
-        """Whether the winner's network can be made here. One of the user's own is registered in the search's process
-        and not in this one: of that, MLflow gets the weights as they lie in ``model/``."""
-        config = read_json(result.checkpoint / "config.json")
-        return isinstance(config, dict) and can_make(str(config.get("backbone")))
 
 
 class _Audible:

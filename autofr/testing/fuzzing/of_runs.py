@@ -1,4 +1,4 @@
-"""Files of a run, of models and spaces, and what names them on a command line."""
+"""Files of a run, of models, evaluations and studies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from autofr.testing.fuzzing import breaking
-from autofr.testing.fuzzing.target import Parse, Target, written
+from autofr.testing.fuzzing.target import Parse, Target, as_json, written
 
 
 def bank() -> Target:
@@ -40,9 +40,9 @@ def model() -> Target:
     config = {"backbone": name, "image_size": 16, "embedding_dim": 4}
     net = create_backbone(name, 16, 4)
     weights = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
-    broken = st.tuples(
-        st.just(weights) | breaking.safetensors(weights), breaking.encoded(_as_json, config)
-    ) | st.tuples(breaking.safetensors(weights), st.just(_as_json(config)))
+    broken = st.tuples(st.just(weights) | breaking.safetensors(weights), breaking.encoded(as_json, config)) | st.tuples(
+        breaking.safetensors(weights), st.just(as_json(config))
+    )
 
     def prepare(folder: Path) -> Parse:
         def run(content: tuple[bytes, bytes]) -> None:
@@ -52,11 +52,7 @@ def model() -> Target:
 
         return run
 
-    return Target("model", (weights, _as_json(config)), broken, prepare)
-
-
-def _as_json(value: Any) -> bytes:
-    return json.dumps(value).encode()
+    return Target("model", (weights, as_json(config)), broken, prepare)
 
 
 def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,7 +126,7 @@ def _read_run(path: Path) -> None:
 
 def journal() -> Target:
     config, line = _run_files()
-    prepare = written("journal.jsonl", _read_run, {"config.json": _as_json(config)})
+    prepare = written("journal.jsonl", _read_run, {"config.json": as_json(config)})
     from autofr.search.record import Record
 
     return Target("journal", Record(**line).to_line(), breaking.json_lines(line, 2), prepare)
@@ -141,7 +137,7 @@ def config() -> Target:
 
     config, line = _run_files()
     prepare = written("config.json", _read_run, {"journal.jsonl": Record(**line).to_line()})
-    return Target("configuration", _as_json(config), breaking.encoded(_as_json, config), prepare)
+    return Target("configuration", as_json(config), breaking.encoded(as_json, config), prepare)
 
 
 def recovery() -> Target:
@@ -180,8 +176,8 @@ def report() -> Target:
     }
     return Target(
         "report",
-        _as_json(whole),
-        breaking.encoded(_as_json, whole),
+        as_json(whole),
+        breaking.encoded(as_json, whole),
         written(REPORT, lambda path: read_report(path.parent)),
     )
 
@@ -211,102 +207,5 @@ def study() -> Target:
         plan.make_sampler(1)
         plan.recipe(100)
 
-    told = _as_json(dataclasses.asdict(whole))
-    return Target("study", told, breaking.encoded(_as_json, dataclasses.asdict(whole)), written(FILE, read))
-
-
-def space() -> Target:
-    """What ``autofr spaces`` reads of a space file: it is not executed."""
-    from autofr.spaces import _first_line
-
-    whole = (
-        b'"""Margins.\n\nMore."""\nfrom autofr import Choice\nspace = 1\nimport os; os.system("touch /tmp/executed")\n'
-    )
-    deep = st.builds(
-        lambda n, b: b * n, st.integers(1, 3000), st.sampled_from([b"(", b"[", b"-", b"not ", b"{", b"f'{"])
-    )
-    return Target("space docstring", whole, breaking.broken_bytes([whole]) | deep, written("mine.py", _first_line))
-
-
-def specs() -> Target:
-    """Losses, policies and backbones as the command line, or a run's configuration, names them."""
-    from autofr.backbones.costs import on_meta
-    from autofr.losses import create_loss
-    from autofr.masks import landmark_scheme
-    from autofr.search.policies import create_policy
-    from autofr.spaces import load_space
-
-    space = load_space("arcface_margins")
-
-    def prepare(folder: Path) -> Parse:
-        del folder
-        from autofr.exceptions import AutofrError
-
-        def backbone(text: str) -> None:
-            on_meta(text, 32, 16)
-
-        def run(text: str) -> None:
-            for parse in (create_loss, lambda t: create_policy(t, space, 0), backbone, landmark_scheme):
-                try:
-                    parse(text)
-                except AutofrError as error:
-                    if parse is landmark_scheme:
-                        raise
-                    del error
-
-        return run
-
-    piece = st.sampled_from(
-        [
-            "arcface",
-            "ArcFace",
-            "iresnet",
-            "mobilefacenet",
-            "depth",
-            "widths",
-            "1-2-1",
-            "2",
-            "lfs",
-            "optuna",
-            "combined",
-            ":",
-            "(",
-            ")",
-            "=",
-            ",",
-            "m",
-            "s",
-            "lr",
-            "0.3",
-            "1e999",
-            "-1",
-            "None",
-        ]
-        + [
-            "__import__('os')",
-            "9" * 400,
-            "[1]",
-            "5:",
-            "68:0,1",
-            "points5",
-            " ",
-            "{}",
-            "True",
-            "TPESampler",
-            "seed",
-            "\n",
-        ]
-    )
-    return Target(
-        "names with settings", "points5", st.lists(piece, max_size=8).map("".join) | st.text(max_size=20), prepare
-    )
-
-
-def search_space() -> Target:
-    from autofr.search.policies.nni_space import read_search_space
-
-    whole = {"loss": {"_type": "choice", "_value": ["arcface:0.3", "ArcFace(m=0.5)", 3, {"_name": "x"}]}}
-    return Target(
-        "NNI search space", _as_json({"a": {"_type": "choice", "_value": [1, 2]}}), breaking.encoded(_as_json, whole),
-        written("space.json", read_search_space),
-    )  # fmt: skip
+    told = as_json(dataclasses.asdict(whole))
+    return Target("study", told, breaking.encoded(as_json, dataclasses.asdict(whole)), written(FILE, read))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,3 +47,8 @@ def written(name: str, parse: Callable[[Path], Any], others: dict[str, bytes] | 
         return run
 
     return prepare
+
+
+def as_json(value: Any) -> bytes:
+    """``value`` as a JSON file has it."""
+    return json.dumps(value).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autofr.testing.fuzzing import of_data, of_runs
+from autofr.testing.fuzzing import of_data, of_names, of_runs
 from autofr.testing.fuzzing.target import Target
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -18,10 +18,10 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "landmarks": of_data.landmarks,
     "npy": of_data.embeddings,
     "image": of_data.image,
-    "space": of_runs.space,
-    "names": of_runs.specs,
+    "space": of_names.space,
+    "names": of_names.specs,
     "tables": of_data.tables,
-    "nni": of_runs.search_space,
+    "nni": of_names.search_space,
     "report": of_runs.report,
     "study": of_runs.study,
 }
