@@ -23,6 +23,14 @@ class Constraint(Protocol):
         """What the network of that name costs, in the unit of ``limit``."""
 
 
+def name_of(constraint: Constraint) -> str:
+    """What tells a constraint from others, in a run's configuration and in errors: the same in every process."""
+    if type(constraint).__repr__ is not object.__repr__:
+        return repr(constraint)
+    about = {"limit": constraint.limit, **vars(constraint)}
+    return f"{type(constraint).__name__}({', '.join(f'{name}={value!r}' for name, value in about.items())})"
+
+
 class _Counted:
     measured = False
 
@@ -30,7 +38,7 @@ class _Counted:
         self.limit = _positive(type(self).__name__, limit)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.limit:g})"
+        return f"{type(self).__name__}({self.limit:.15g})"
 
 
 class MaxParams(_Counted):
@@ -85,7 +93,7 @@ class MaxLatency:
         return latency(backbone, image_size, embedding_dim, self.device, self.threads)
 
     def __repr__(self) -> str:
-        return f"MaxLatency({self.limit:g}, {self.device}, {self.threads})"
+        return f"MaxLatency({self.limit:.15g}, {self.device}, {self.threads})"
 
 
 def _positive(name: str, limit: float) -> float:

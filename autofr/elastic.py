@@ -23,8 +23,9 @@ class Elastic:
     Args:
         backbone: a key of :data:`autofr.backbones.BACKBONES`, with the settings that are the same for all.
         choices: by the name of the setting, its options from the smallest to the largest: a ``Choice``, or an iterable
-            of numbers or words. The variant of all last options is the largest; the search checks that every other one
-            is a slice of it (:mod:`autofr.backbones.slices`).
+            of numbers or words. The variant of all last options is the largest, and the others are slices of it
+            (:mod:`autofr.backbones.slices`); the search checks all of them, or of a large space those of
+            :meth:`around`.
 
     Raises:
         AutofrError: no choice, one that the search has a dimension for, or an option that a name cannot hold.

@@ -14,6 +14,7 @@ import ast
 import copy
 import importlib.metadata
 import itertools
+import math
 import runpy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -108,6 +109,11 @@ class SearchSpace:
     def architectures(self) -> Iterator[tuple[int, ...]]:
         """Every combination of the architecture's options, allowed or not."""
         return itertools.product(*(range(len(self.dimensions[name])) for name in self.architecture))
+
+    @property
+    def size(self) -> int:
+        """How many combinations :meth:`architectures` has."""
+        return math.prod(len(self.dimensions[name]) for name in self.architecture)
 
     def allows(self, assignment: Mapping[str, Value]) -> bool:
         """Whether ``assignment`` is within the budgets."""

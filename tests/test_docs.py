@@ -10,6 +10,7 @@ import autofr
 from autofr import AutofrError, load_space
 from autofr.backbones import BACKBONES
 from autofr.backbones.budget import check_architectures, within_budget
+from autofr.backbones.costs import params
 from autofr.cli import main
 from autofr.data import Faces
 
@@ -50,7 +51,9 @@ def test_an_elastic_network_of_ones_own_takes_thirty_lines(
     settings = {k: v for k, v in tiny.items() if k != "backbone"}
     result = autofr.search(own_file, tiny_faces, run_dir=tmp_path / "run", **settings)
     assert len({name for record in result.records for name in record.networks}) > 1
-    assert max(cost for record in result.records for cost in record.costs) > 0
+    counts = {params(name, 32, 16) for record in result.records for name in record.networks}
+    every = {params(plain(name), 32, 16) for name in ("depth=2,width=32,kernel=5", "depth=1,width=16,kernel=3")}
+    assert max(counts) <= 120_000 < max(every)
     assert autofr.load_embedder(result.checkpoint).config["backbone"].startswith("plainnet:depth=")
     del autofr.backbones.BACKBONES["plainnet"]
     with pytest.raises(AutofrError, match=r"unknown backbone 'plainnet:.*has to be registered first"):
@@ -59,6 +62,10 @@ def test_an_elastic_network_of_ones_own_takes_thirty_lines(
     assert "registered first" in capsys.readouterr().err
     assert main(["pick", str(tmp_path / "run"), "--prefer", "fast", "--space", str(own_file)]) == 0
     assert "Pareto set" in capsys.readouterr().out
+
+
+def plain(settings: str) -> str:
+    return f"plainnet:{settings}"
 
 
 def test_a_name_cannot_be_registered_over_autofr() -> None:

@@ -130,13 +130,6 @@ def _known(key: str) -> bool:
 def _timm(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     import timm
 
-    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) or "." in name:
-        bare = name.partition(".")[0]
-        remedy = f"take timm/{bare}" if timm.is_model(bare) else "name an architecture that timm has, as timm/resnet18"
-        raise AutofrError(
-            f"timm/{name} names published weights, which would have to be downloaded; a search starts at random: "
-            f"{remedy}"
-        )
     if not timm.is_model(name):
         raise unknown("timm backbone", name, timm.list_models())
     sized = {"img_size": image_size} if timm.models.get_pretrained_cfg(name).fixed_input_size else {}

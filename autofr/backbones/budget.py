@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
 
 from torch import Size
 
 from autofr.backbones.costs import on_meta
 from autofr.backbones.slices import window
+from autofr.constraints import name_of
 from autofr.elastic import Elastic
 from autofr.exceptions import AutofrError
 from autofr.spaces import SearchSpace
 
-MOST = 20_000
-"""Architectures that are looked at one by one."""
+MOST, EACH = 20_000, 100
+"""Architectures whose costs are found one by one, and that are built one by one where there are no constraints."""
 
 
 def shapes_of(backbone: str, image_size: int, embedding_dim: int) -> dict[str, Size]:
@@ -36,16 +37,36 @@ def check_architectures(space: SearchSpace, default: str, image_size: int, embed
         AutofrError: one cannot, or is none.
     """
     if space.elastic is not None:
-        _check_slices(space.elastic, image_size, embedding_dim)
+        names = [space.backbone(dict(zip(space.architecture, a, strict=True)), "") for a in _first(space)]
+        _check_slices(space.elastic, [*space.elastic.around(), *names], image_size, embedding_dim)
         return
     options = space.dimensions["backbone"].options if "backbone" in space else (default,)
-    for option in options:
-        on_meta(str(option), image_size, embedding_dim)
+    for option in map(str, options):
+        if option.startswith("timm/"):
+            _refuse_published(option.removeprefix("timm/"))
+        on_meta(option, image_size, embedding_dim)
 
 
-def _check_slices(elastic: Elastic, image_size: int, embedding_dim: int) -> None:
+def _first(space: SearchSpace) -> Iterator[tuple[int, ...]]:
+    """All architectures, if they are few enough to be built one by one."""
+    return space.architectures() if space.size <= EACH else iter(())
+
+
+def _refuse_published(name: str) -> None:
+    import timm
+
+    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) or "." in name:
+        bare = name.partition(".")[0]
+        remedy = f"take timm/{bare}" if timm.is_model(bare) else "name an architecture that timm has, as timm/resnet18"
+        raise AutofrError(
+            f"timm/{name} names published weights, which would have to be downloaded; a search starts at random: "
+            f"{remedy}"
+        )
+
+
+def _check_slices(elastic: Elastic, variants: Iterable[str], image_size: int, embedding_dim: int) -> None:
     largest = shapes_of(elastic.largest, image_size, embedding_dim)
-    for variant in elastic.around():
+    for variant in dict.fromkeys(variants):
         for name, shape in shapes_of(variant, image_size, embedding_dim).items():
             try:
                 window(largest[name], shape)
@@ -71,17 +92,17 @@ def within_budget(
     """
     if not space.constraints:
         return space
-    architectures = list(itertools.islice(space.architectures(), MOST + 1))
-    if len(architectures) > MOST:
-        raise AutofrError(f"a space with constraints has {MOST} architectures at most; drop some options")
+    if space.size > MOST:
+        raise AutofrError(f"a space with constraints has {MOST} architectures at most, not {space.size}: drop options")
     ordered = sorted(space.constraints, key=lambda constraint: constraint.measured)  # what is dear to know last
-    allowed, nearest = [], (float("inf"), "")
-    for architecture in architectures:
+    allowed, nearest = [], (math.inf, "none has a cost that is a number")
+    for architecture in space.architectures():
         name = space.backbone(dict(zip(space.architecture, architecture, strict=True)), default)
         for constraint in ordered:
             found = constraint.cost(name, image_size, embedding_dim)
             if not found <= constraint.limit:
-                nearest = min(nearest, (found / constraint.limit, f"{name} is at {found:.4g}, over {constraint!r}"))
+                over = found / constraint.limit if constraint.limit > 0 else found
+                nearest = min(nearest, (over, f"{name} is at {found:.4g}, over {name_of(constraint)}"))
                 break
         else:
             allowed.append(architecture)

@@ -16,7 +16,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from autofr.backbones import create_backbone, is_own
+from autofr.backbones import BACKBONES, create_backbone, is_own
 from autofr.device import pick_device
 from autofr.exceptions import AutofrError
 from autofr.files import read_json, write_json
@@ -35,13 +35,13 @@ def cost(kind: str, backbone: str, image_size: int, embedding_dim: int) -> float
 
 def params(backbone: str, image_size: int, embedding_dim: int) -> float:
     """Number of its parameters."""
-    return _counted(backbone, image_size, embedding_dim)[0]
+    return _counted(backbone, image_size, embedding_dim, _maker(backbone))[0]
 
 
 def flops(backbone: str, image_size: int, embedding_dim: int) -> float:
     """Floating point operations an image by ``torch.utils.flop_counter``: a multiply-add is two; convolutions and
     matrix products are counted, what is done to each element alone is not."""
-    return _counted(backbone, image_size, embedding_dim)[1]
+    return _counted(backbone, image_size, embedding_dim, _maker(backbone))[1]
 
 
 def latency(backbone: str, image_size: int, embedding_dim: int, device: str = "cpu", threads: int = 1) -> float:
@@ -80,8 +80,14 @@ def on_meta(backbone: str, image_size: int, embedding_dim: int) -> nn.Module:
     return create_backbone(backbone, image_size, embedding_dim)
 
 
-@lru_cache(4096)
-def _counted(backbone: str, image_size: int, embedding_dim: int) -> tuple[float, float]:
+def _maker(backbone: str) -> object:
+    """What makes the network: a name may be registered anew."""
+    return BACKBONES.get(backbone.partition(":")[0].strip())
+
+
+@lru_cache(2**15)
+def _counted(backbone: str, image_size: int, embedding_dim: int, maker: object) -> tuple[float, float]:
+    del maker  # it is there to be remembered by
     from torch.utils.flop_counter import FlopCounterMode
 
     net = on_meta(backbone, image_size, embedding_dim).eval()
@@ -122,8 +128,8 @@ def _machine(device: torch.device) -> list[str]:
 
 
 def _remembered(kind: str, backbone: str, about: list[object], measure: Callable[[], float]) -> float:
-    """A figure from ``$XDG_CACHE_HOME/autofr/costs``, or measured and put there. A network of the user's own is not
-    remembered longer than the process: its code may change."""
+    """A figure from ``$XDG_CACHE_HOME/autofr/costs``, or measured and put there. A network of the user's own is
+    measured each time: its code may have changed."""
     if not is_own(backbone):
         return measure()
     key = json.dumps([kind, backbone, *about])

@@ -78,7 +78,7 @@ class ElasticIResNet(nn.Module):
         kernel: side of the convolutions in the blocks, odd.
         resolution: side that the images are scaled down to first: a share of ``image_size`` if it is up to 1, else
             pixels. Both are multiples of ``stem * 2**stages``.
-        widths: channels of each stage at ``width`` 1.
+        widths: channels of each stage at ``width`` 1; there are as many stages as numbers.
         stem: stride of the stem.
 
     Raises:
@@ -93,13 +93,13 @@ class ElasticIResNet(nn.Module):
         width: float = 1.0,
         kernel: int = 3,
         resolution: float = 1.0,
-        widths: str = "64-128-256-512",
+        widths: int | str = "64-128-256-512",
         stem: int = 1,
     ) -> None:
         super().__init__()
         if stem not in (1, 2):
             raise ValueError(f"stem is a stride, 1 or 2, got {stem}")
-        stages = len(widths.split("-"))
+        stages = len(str(widths).split("-"))
         channels = scaled(counts("widths", widths, stages, 4096), width)
         side = _side(image_size, stem, stages)
         self.resize = Resize(working_side(resolution, image_size, stem * 2**stages), antialias=True)

@@ -53,7 +53,7 @@ def load_bank(path: Path) -> WeightBank:
                 bank.entries[key] = Entry({}, generation, member)
             points = [_point(row) for row in header.get("pareto", [])]
             for full_name in list(file.keys()):
-                key, name = full_name.split("|", 1)
+                key, name = full_name.rsplit("|", 1)
                 if key.startswith(_PARETO):
                     held = points[int(key.removeprefix(_PARETO))].tensors
                 elif key.startswith(_BEST):

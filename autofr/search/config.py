@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import autofr
+from autofr.constraints import name_of
 from autofr.data import Faces
 from autofr.data.synthetic import SYNTHETIC_SIZE
 from autofr.dimensions import Range
@@ -82,7 +83,7 @@ def _architecture(space: SearchSpace) -> dict[str, Any]:
     """What the options' names do not say of a space that searches networks."""
     said: dict[str, Any] = {} if space.elastic is None else {"family": space.elastic.largest}
     if space.allowed is not None:
-        said |= {"constraints": [repr(c) for c in space.constraints], "allowed": [list(a) for a in space.allowed]}
+        said |= {"constraints": [name_of(c) for c in space.constraints], "allowed": [list(a) for a in space.allowed]}
     return said
 
 
@@ -90,7 +91,7 @@ def stored_budget(stored: dict[str, Any], space: SearchSpace) -> SearchSpace | N
     """``space`` within the budgets as the run of configuration ``stored`` found them: another machine, with other
     latencies, goes on with the same architectures. ``None``: that run had other constraints, or none."""
     held = stored["space"]
-    if held.get("constraints") != [repr(c) for c in space.constraints] or "allowed" not in held:
+    if held.get("constraints") != [name_of(c) for c in space.constraints] or "allowed" not in held:
         return None
     return space.within([tuple(architecture) for architecture in held["allowed"]])
 
@@ -115,7 +116,7 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
     skipped = {"version", "space.name", "data.source", "data.landmarks", "run.id", "run.started"}
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
-        listed = "; ".join(f"{k} was {stored.get(k)}, is {now.get(k)}" for k in different)
+        listed = "; ".join(f"{k} was {str(stored.get(k))[:200]}, is {str(now.get(k))[:200]}" for k in different)
         raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}; take those, or start anew")
 
 

@@ -65,7 +65,8 @@ def search_loop(run: Run) -> None:
             else:
                 run.tracker.committed()
                 run.display.generation(record, run.population.space)
-                run.watch(record)
+                if run.journal.next_generation < run.timetable.generations:
+                    run.watch(record)
 
 
 def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.Advance) -> Record:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autofr.embedder import point_embedder
 from autofr.exceptions import AutofrError, unknown
-from autofr.files import replacing_folder
+from autofr.files import replacing_folder, write_json
 from autofr.lock import locked
 from autofr.search.bank import WeightBank
 from autofr.search.journal import Journal
@@ -16,16 +16,17 @@ from autofr.search.result import SearchResult
 
 
 def save_pareto(result: SearchResult, bank: WeightBank) -> None:
-    """Write every network of the set to ``RUN_DIR/pareto/NAME``, a folder that :func:`autofr.load_embedder` takes. What
-    was there is replaced."""
+    """Write every network of the set to ``RUN_DIR/pareto/NN-NAME``, from the cheapest to the dearest; each is a folder
+    that :func:`autofr.load_embedder` takes. What was there is replaced."""
     with replacing_folder(result.run_dir / "pareto") as folder:
-        for point in bank.pareto.points:
-            name = re.sub(r"[^\w.-]+", "_", point.backbone)
+        for place, point in enumerate(bank.pareto.points):
+            name = f"{place:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', point.backbone)[:100]}"
             point_embedder(point, result.config, f"run {result.run_dir}").save(folder / name)
 
 
 def pick(run_dir: str | Path, prefer: str) -> SearchResult:
-    """Make another network of the Pareto set the run's ``model/``.
+    """Make another network of the Pareto set the run's ``model/``, and say so in its ``report.json``. ``autofr
+    sync-tracking`` then makes it MLflow's winner.
 
     Args:
         run_dir: a search over networks that is done.
@@ -40,6 +41,12 @@ def pick(run_dir: str | Path, prefer: str) -> SearchResult:
     if "trade" not in result.config or not result.records:
         raise AutofrError(f"{run_dir} has no Pareto set: it searched no networks, or has no generation yet")
     with locked(result.run_dir / "lock", f"another process works on {run_dir}; wait for it, then pick"):
-        point = Journal(result.run_dir).newest_bank().pareto.pick(Trade(result.config["trade"]["cost"], prefer))
-        point_embedder(point, result.config, f"run {run_dir}").save(result.checkpoint)
-    return result
+        bank = Journal(result.run_dir).newest_bank()
+        point = bank.pareto.pick(Trade(result.config["trade"]["cost"], prefer))
+        embedder = point_embedder(point, result.config, f"run {run_dir}")
+        embedder.config["picked"] = prefer
+        embedder.save(result.checkpoint)
+        save_pareto(result, bank)
+        if (result.run_dir / "report.json").is_file():  # of a run that is complete
+            write_json(result.run_dir / "report.json", SearchResult(result.run_dir).report())
+    return SearchResult(result.run_dir)

@@ -13,6 +13,7 @@ import torch
 
 from autofr.backbones.budget import check_architectures, within_budget
 from autofr.backbones.costs import COSTS, cost
+from autofr.constraints import name_of
 from autofr.data import Faces, Scan, load_faces, scan, split_by_identity, synthetic_faces
 from autofr.data.loader import TrainingBatches
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
@@ -113,25 +114,42 @@ class Prepared:
             display=display,
             seed=seed,
             trade=Trade(self.call["cost"], self.call["prefer"]),
-            cost=self._cost,
+            cost=self._costs(journal),
             watch=watch,
             tracker=track(),
         )
 
-    def _cost(self, backbone: str) -> float:
-        return cost(self.call["cost"], backbone, self.recipe.image_size, self.recipe.embedding_dim)
+    def _costs(self, journal: Journal) -> Callable[[str], float]:
+        """What networks cost: as the run knows it already, or else counted or measured, once."""
+        known = {n: c for record in journal.records for n, c in zip(record.networks, record.costs, strict=False)}
+
+        def found(backbone: str) -> float:
+            if backbone not in known:
+                sizes = self.recipe.image_size, self.recipe.embedding_dim
+                known[backbone] = cost(self.call["cost"], backbone, *sizes)
+            return known[backbone]
+
+        return found
 
 
-def prepare(
-    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None = None
-) -> Prepared:
-    """Check all that a search was handed, and read its faces. Nothing is written but timings of networks, to a cache.
+def check_settings(
+    space: SearchSpace,
+    call: dict[str, Any],
+    source: Scan | Faces | None,
+    display: Display,
+    stored: dict[str, Any] | None = None,
+) -> tuple[SearchSpace, Recipe, torch.device]:
+    """Check all that can be checked before any image is read.
 
     Args:
         space: what to search.
         call: the arguments of :func:`autofr.search`, by name.
-        display: where notes on the faces go.
+        source: where the faces are.
+        display: where progress goes.
         stored: the configuration of the run that goes on, if one does.
+
+    Returns:
+        The space within its budgets, the recipe, and the device.
 
     Raises:
         AutofrError: bad input.
@@ -144,9 +162,8 @@ def prepare(
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
-    source = _scan(call["data"], call["landmarks"], call["landmark_scheme"])
-    count = SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source.names)
-    recipe = resolved_recipe(call, count)
+    recipe = resolved_recipe(call, SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source.names))
+    _refuse_idle(space, call, recipe)
     check_architectures(space, recipe.backbone, recipe.image_size, recipe.embedding_dim)
     space = (stored and stored_budget(stored, space)) or _within_budget(space, recipe, display)
     if source is not None and source.landmarks is None and recipe.mask_prob > 0:
@@ -154,6 +171,32 @@ def prepare(
             f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
             "or --mask-prob 0"
         )
+    return space, recipe, device
+
+
+def _refuse_idle(space: SearchSpace, call: dict[str, Any], recipe: Recipe) -> None:
+    """Refuse settings that would do nothing."""
+    asked = [f"--{name} {call[name]}" for name in ("cost", "prefer") if call[name] != getattr(Trade(), name)]
+    if asked and not space.architecture:
+        raise AutofrError(f"{asked[0]} weighs networks, and this space has one: leave it out, or search the backbone")
+    unrelated = "backbone" in space and len(space.dimensions["backbone"]) > 1
+    if recipe.distil > 0 and not unrelated:
+        raise AutofrError("--distil helps unrelated networks, and this space has no Choice of them: leave it out")
+
+
+def prepare(
+    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None = None
+) -> Prepared:
+    """Check all that a search was handed, and read its faces. Nothing is written but timings of networks, to a cache.
+
+    Args:
+        space, call, display, stored: as for :func:`check_settings`.
+
+    Raises:
+        AutofrError: bad input.
+    """
+    source = scan_call(call)
+    space, recipe, device = check_settings(space, call, source, display, stored)
     faces = _load(source, recipe.image_size, call["seed"], display)
     training, held_back = split_by_identity(faces, call["validation_identities"], call["seed"])
     config = resolved_config(space, call, recipe, device, faces, len(held_back.identities))
@@ -173,26 +216,31 @@ def prepare(
 def _within_budget(space: SearchSpace, recipe: Recipe, display: Display) -> SearchSpace:
     if not space.constraints:
         return space
-    with display.bar("costs of networks", sum(1 for _ in space.architectures())) as advance:
+    with display.bar("costs of networks", space.size) as advance:
         return within_budget(space, recipe.backbone, recipe.image_size, recipe.embedding_dim, advance)
 
 
 def _networks(space: SearchSpace, recipe: Recipe) -> str:
     if not space.architecture:
         return recipe.backbone
-    total = sum(1 for _ in space.architectures())
-    within = (
-        "" if space.allowed is None else f"{len(space.allowed)} within {', '.join(map(repr, space.constraints))} of "
-    )
-    return f"{within}{total} architectures"
+    limits = ", ".join(map(name_of, space.constraints))
+    within = "" if space.allowed is None else f"{len(space.allowed)} within {limits} of "
+    return f"{within}{space.size} architectures"
 
 
-def _scan(data: str | Path | Faces | None, landmarks: str | Path | None, scheme: str | None) -> Scan | Faces | None:
+def scan_call(call: dict[str, Any]) -> Scan | Faces | None:
+    """Where the faces of a call are; ``None``: they are drawn.
+
+    Raises:
+        AutofrError: there are none, or landmarks go with nothing.
+    """
+    data, landmarks, scheme = call["data"], call["landmarks"], call["landmark_scheme"]
     if isinstance(data, (str, Path)):
         return scan(data, landmarks, scheme)
     if landmarks is not None or scheme is not None:
         raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
-    return data
+    found: Faces | None = data
+    return found
 
 
 def _load(source: Scan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:

@@ -29,6 +29,31 @@ from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
 
 
+def search_call(
+    *,
+    policy: str = "thompson",
+    population: int = 4,
+    device: str = "auto",
+    validation_identities: int | None = None,
+    cost: str = "flops",
+    prefer: str = "accurate",
+    **others: Any,
+) -> dict[str, Any]:
+    """The arguments of a search by name, with those that say how members choose checked; ``None`` is left out of the
+    recipe's.
+
+    Raises:
+        AutofrError: no population, or no policy.
+    """
+    if isinstance(population, bool) or not isinstance(population, int) or population < 2:
+        raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
+    if not isinstance(policy, str):
+        raise AutofrError(f"a policy is named by a string such as 'lfs:lr=0.1', got {policy!r}")
+    call = {"policy": policy, "population": population, "device": device, "cost": cost, "prefer": prefer}
+    kept = {k: v for k, v in others.items() if v is not None or k in ("space", "data", "landmarks", "landmark_scheme")}
+    return call | {"validation_identities": validation_identities} | kept
+
+
 class Pruned(Exception):  # noqa: N818  (it is no error)
     """What a ``watch`` raises to end a search that is not worth going on with."""
 
@@ -80,8 +105,8 @@ def search(
         prefer: where networks are searched, how: ``accurate``, ``balanced`` or ``fast``
             (:class:`autofr.search.pareto.Trade`). It steers α, and picks :attr:`SearchResult.checkpoint` from the
             Pareto set.
-        watch: called with each generation's record once it is committed. What it raises (:class:`Pruned`, say) ends the
-            search, which can be resumed.
+        watch: called with each generation's record once it is committed, but for the last one's. What it raises
+            (:class:`Pruned`, say) ends the search, which can be resumed.
         recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
 
     Returns:
@@ -91,17 +116,12 @@ def search(
         AutofrError: bad input; nothing has been written then.
     """
     space = str(space) if isinstance(space, Path) else space
-    if not isinstance(population, int) or population < 2:
-        raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
-    if not isinstance(policy, str):
-        raise AutofrError(f"a policy is named by a string such as 'lfs:lr=0.1', got {policy!r}")
     name = Path(space).stem if isinstance(space, str) else "search"
     loaded = load_space(space) if isinstance(space, str) else space
-    wanted = {k: v for k, v in recipe.items() if v is not None}
     call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
     call |= {"policy": policy, "population": population, "seed": seed, "device": device}
-    call |= {"cost": cost, "prefer": prefer}
-    call |= {"validation_identities": validation_identities, **wanted}
+    call |= {"validation_identities": validation_identities, "cost": cost, "prefer": prefer}
+    call = search_call(**call, **recipe)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return _run(loaded, call, folder, resume, tracking, Display(progress), watch)
 

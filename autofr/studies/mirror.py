@@ -11,7 +11,7 @@ from autofr.exceptions import AutofrError
 from autofr.lock import locked
 from autofr.search.result import SearchResult
 from autofr.studies.plan import Plan
-from autofr.studies.worker import open_study, trial_dir
+from autofr.studies.worker import STILLBORN, open_study, trial_dir
 from autofr.tracking.store import check_reachable, client_of, experiment_of, metric_name, tracking_uri
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ _DONE = "autofr.complete"
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
-def mirror_study(study_dir: Path) -> int:
+def mirror_study(study_dir: Path, stopped: bool = False) -> int:
     """Bring MLflow up to what the study's directory holds. What is there already is left as it is.
+
+    Args:
+        study_dir: the study's.
+        stopped: the study was told to stop; it is then ``KILLED``, until it goes on.
 
     Returns:
         How many trials there are.
@@ -46,7 +50,7 @@ def mirror_study(study_dir: Path) -> int:
             run = runs.get(str(trial.number))
             if run is None or _DONE not in run.data.tags:
                 _log_trial(client, experiment, parent.info.run_id, run, trial, study_dir, plan)
-        _close(client, parent, trials, plan)
+        _close(client, parent, trials, plan, stopped)
     return len(trials)
 
 
@@ -107,21 +111,42 @@ def _log_trial(
     if trial.state.is_finished():
         if "error" in trial.user_attrs:
             client.set_tag(run_id, "error", trial.user_attrs["error"])
-        ended = None if trial.datetime_complete is None else round(trial.datetime_complete.timestamp() * 1000)
         client.set_tag(run_id, "state", trial.state.name)
-        client.set_terminated(run_id, _STATUS[trial.state.name], ended)
+        client.set_terminated(run_id, _STATUS[trial.state.name], _ended(trial) or None)
         client.set_tag(run_id, _DONE, "yes")
 
 
-def _close(client: MlflowClient, parent: Run, trials: list[FrozenTrial], plan: Plan) -> None:
+def _close(client: MlflowClient, parent: Run, trials: list[FrozenTrial], plan: Plan, stopped: bool) -> None:
     """Say what is best so far, and whether there is more to come."""
-    done = [trial for trial in trials if trial.value is not None and trial.state.name == "COMPLETE"]
-    if done:
-        best = max(done, key=lambda trial: (trial.value, -trial.number))
-        client.set_tag(parent.info.run_id, "best trial", str(best.number))
-        client.log_metric(parent.info.run_id, "best_reward", float(best.value or 0.0), step=len(done))
-    complete = len(trials) >= plan.trials and all(trial.state.is_finished() for trial in trials)
+    from mlflow.entities import Metric
+
+    run_id = parent.info.run_id
+    done = sorted((t for t in trials if t.state.name == "COMPLETE"), key=_ended)
+    best: FrozenTrial | None = None
+    history = []
+    for step, trial in enumerate(done):
+        if best is None or (trial.value or 0.0) > (best.value or 0.0):
+            best = trial
+        history.append(
+            Metric("best_reward", float(best.value or 0.0), _ended(trial), step)
+        )  # the same whenever it is made
+    for first in range(0, len(history), 900):
+        client.log_batch(run_id, metrics=history[first : first + 900])
+    if best is not None:
+        client.set_tag(run_id, "best trial", str(best.number))
+    complete = sum(STILLBORN not in t.user_attrs for t in trials) >= plan.trials and all(map(_is_finished, trials))
     if complete and parent.info.status != "FINISHED":
-        client.set_terminated(parent.info.run_id, "FINISHED")
-    elif not complete and parent.info.status == "FINISHED":  # it was given more trials
-        client.update_run(parent.info.run_id, "RUNNING")
+        client.set_terminated(run_id, "FINISHED", max(map(_ended, trials)))
+    elif not complete and stopped:
+        client.set_terminated(run_id, "KILLED")
+    elif not complete and parent.info.status != "RUNNING":  # it goes on, perhaps with more trials
+        client.update_run(run_id, "RUNNING")
+
+
+def _is_finished(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished()
+
+
+def _ended(trial: FrozenTrial) -> int:
+    """When a trial ended, milliseconds since 1970; 0: it has not."""
+    return 0 if trial.datetime_complete is None else round(trial.datetime_complete.timestamp() * 1000)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from autofr.exceptions import AutofrError, unknown
 from autofr.files import read_json, write_json
 from autofr.search.config import resolved_recipe
+from autofr.search.run import search_call
 from autofr.seeding import derive_seed
+from autofr.spaces import SearchSpace
 from autofr.spec import build
 from autofr.training.recipe import Recipe
 
@@ -23,6 +25,8 @@ FILE = "study.json"
 _KINDS = get_type_hints(Recipe)
 VARIABLE = tuple(name for name in _KINDS if name not in ("epochs", "segment", "fmr"))
 """What a study may vary: settings of the recipe, but for those that rewards could then not be compared by."""
+SETTINGS = (*_KINDS, "policy", "population", "device", "validation_identities", "cost", "prefer")
+"""Arguments of a search that a study hands on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Plan:
         trials: how many in all.
         sampler, pruner: names in ``optuna.samplers`` and ``optuna.pruners``, with settings or without.
         seed: of the sampler, and of every trial's search.
-        settings: the other arguments of :func:`autofr.search`.
+        settings: the other arguments of :func:`autofr.search`, of :data:`SETTINGS`.
+        about: what tells the space and the faces from others of the same name.
     """
 
     id: str
@@ -53,12 +58,33 @@ class Plan:
     pruner: str
     seed: int
     settings: dict[str, Any]
+    about: dict[str, Any]
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """What is varied, for ``study.ask``."""
         from optuna.distributions import json_to_distribution
 
         return {name: json_to_distribution(text) for name, text in self.vary.items()}
+
+    def check_settings(self) -> None:
+        """Nothing, if all settings are of :data:`SETTINGS`.
+
+        Raises:
+            AutofrError: one is not.
+        """
+        for name in self.settings:
+            if name not in SETTINGS:
+                raise unknown("setting of a study", name, SETTINGS)
+
+    def call(self, space: SearchSpace | str, **more: Any) -> dict[str, Any]:
+        """The arguments of a trial's search, by name, with ``more`` settings.
+
+        Raises:
+            AutofrError: they make no search.
+        """
+        where: dict[str, Any] = {"data": self.data, "landmarks": self.landmarks}
+        where["landmark_scheme"] = self.landmark_scheme
+        return search_call(space=space, seed=self.seed, **where, **(self.settings | more))
 
     def recipe(self, images: int, **more: Any) -> Recipe:
         """The recipe of a trial on a set of that many ``images``, with ``more`` settings.
@@ -106,8 +132,9 @@ class Plan:
             fits = all(isinstance(text, str) for text in texts)
             fits &= all(text is None or isinstance(text, str) for text in maybe)
             fits &= type(plan.trials) is int and type(plan.seed) is int and isinstance(plan.started, int | float)
-            if not fits or not isinstance(plan.settings, dict):
+            if not fits or not isinstance(plan.settings, dict) or not isinstance(plan.about, dict):
                 raise ValueError("a value is of another kind")
+            plan.check_settings()
             plan.distributions()
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise AutofrError(f"{path} is no plan of a study: {error}") from error

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import signal
+import hashlib
+import shlex
 import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.backbones.budget import check_architectures
 from autofr.child import environment, module_command
-from autofr.data import scan
+from autofr.constraints import name_of
+from autofr.data import Scan, scan
+from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.interrupts import stoppable
 from autofr.lock import locked
 from autofr.progress import Display, command_name
+from autofr.search.prepare import check_settings
 from autofr.spaces import SearchSpace, is_space_file, load_space, shipped_spaces
-from autofr.studies.mirror import mirror_study
+from autofr.studies.follower import Follower
 from autofr.studies.plan import Plan, vary_json
 from autofr.studies.worker import Worker, open_study, trial_dir
 
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-POLL = 1.0
-"""Seconds between two looks at what the workers did."""
+POLL, STOPPING = 1.0, 60.0
+"""Seconds between two looks at what the workers did, and that they have to stop."""
+ROUNDS = 5
+"""How often workers are started: again, if one was killed in the midst of the last trial."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ def study(
     named = f"study-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path(study_dir) if study_dir is not None else Path("runs") / named
     display = Display(progress)
-    given = {key: value for key, value in settings.items() if value is not None}
+    loaded = space if isinstance(space, SearchSpace) else load_space(str(space))
+    source = None if data is None else scan(str(data), landmarks, landmark_scheme)
     plan = Plan(
         id=uuid.uuid4().hex,
         started=time.time(),
@@ -126,41 +132,56 @@ def study(
         sampler=sampler,
         pruner=pruner,
         seed=seed,
-        settings=given,
+        settings={key: value for key, value in settings.items() if value is not None},
+        about=_about(loaded, source),
     )
-    loaded = load_space(str(space)) if not isinstance(space, SearchSpace) else space
-    _check(plan, loaded, workers)
+    _check(plan, loaded, source, workers, display)
     if resume:
         plan = _as_before(Plan.load(folder), plan)
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and {file.name for file in folder.iterdir()} - {"lock", "study.json.tmp"}:
         raise AutofrError(f"study directory {folder} exists; go on with --resume {folder}, or name a new one")
     folder.mkdir(parents=True, exist_ok=True)
     with stoppable(), locked(folder / "lock", f"another process runs the study {folder}"):
         plan.save(folder)
-        open_study(folder, plan)
-        follow = _Follower(folder, plan, display.say, tracking)
+        optuna_study = open_study(folder, plan)
+        follower, stopped = Follower(folder, display.say, tracking), False
         try:
             if workers == 1:
-                Worker(folder, plan, str(space) if isinstance(space, Path) else space, display.say).work(follow.look)
+                Worker(folder, plan, str(space) if isinstance(space, Path) else space, display.say).work(follower.look)
             else:
-                _in_processes(folder, str(space), workers, display.say, follow.look)
+                _in_processes(folder, str(space), workers, display.say, follower.look)
         except KeyboardInterrupt:
-            again = f"{command_name()} study --resume {folder}"
-            by_path = "" if plan.space in shipped_spaces() else f" --space {plan.space}"
-            display.say(f"stopped; go on with: {again}{by_path}")
+            stopped = True
+            display.say(f"stopped; go on with: {_resume_command(folder, plan)}")
             raise
         finally:
-            follow.look(last=True)
-    result = StudyResult(folder, plan, open_study(folder, plan).get_trials())
+            follower.finish(stopped)
+    result = StudyResult(folder, plan, optuna_study.get_trials())
     _ = result.best
     return result
+
+
+def _about(space: SearchSpace, source: Scan | None) -> dict[str, Any]:
+    """What a study must not meet otherwise when it goes on: the space's options and budgets, and the images' names."""
+    said: dict[str, Any] = {"options": space.names(), "constraints": [name_of(c) for c in space.constraints]}
+    said["ranges"] = {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)}
+    said["family"] = space.family("")
+    images = "" if source is None else hashlib.sha256("\n".join(source.names).encode()).hexdigest()[:16]
+    return said | {"images": images}
+
+
+def _resume_command(study_dir: Path, plan: Plan) -> str:
+    if plan.space is None:  # built in Python: nothing to name on a command line
+        return f"autofr.study(..., study_dir={str(study_dir)!r}, resume=True)"
+    by_path = [] if plan.space in shipped_spaces() else ["--space", plan.space]
+    return shlex.join([command_name(), "study", "--resume", str(study_dir), *by_path])
 
 
 def _located(space: str) -> str:
     return str(Path(space).resolve()) if is_space_file(space) else space
 
 
-def _check(plan: Plan, space: SearchSpace, workers: int) -> None:
+def _check(plan: Plan, space: SearchSpace, source: Scan | None, workers: int, display: Display) -> None:
     """Everything that can be wrong before a trial begins."""
     for what, count in (("trials", plan.trials), ("workers", workers)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -172,15 +193,12 @@ def _check(plan: Plan, space: SearchSpace, workers: int) -> None:
         raise AutofrError(f"{taken[0]} is both set and varied; leave out one")
     if "backbone" in plan.vary and space.architecture:
         raise AutofrError("the space searches the network, and --vary backbone would too; leave out one")
+    plan.check_settings()
     plan.make_sampler(0)
     plan.make_pruner()
-    source = None if plan.data is None else scan(plan.data, plan.landmarks, plan.landmark_scheme)
-    images = 1000 if source is None else len(source.names)
     for name, found in plan.distributions().items():
         for value in _extremes(found):
-            recipe = plan.recipe(images, **{name: value})
-            if name in ("backbone", "image_size", "embedding_dim"):
-                check_architectures(space, recipe.backbone, recipe.image_size, recipe.embedding_dim)
+            check_settings(space, plan.call(space, **{name: value}), source, display)
 
 
 def _extremes(found: BaseDistribution) -> list[Any]:
@@ -190,72 +208,68 @@ def _extremes(found: BaseDistribution) -> list[Any]:
 
 
 def _as_before(stored: Plan, now: Plan) -> Plan:
-    """The stored plan, with as many trials as are asked for now.
+    """The stored plan, with as many trials as are asked for now, and the faces where they are now.
 
     Raises:
         AutofrError: something else differs.
     """
-    skipped = ("id", "started", "trials", "space", "data", "landmarks")
-    different = [k for k in vars(now) if k not in skipped and getattr(stored, k) != getattr(now, k)]
+    moved = ("trials", "data", "landmarks")
+    different = [k for k in vars(now) if k not in ("id", "started", "space", *moved)]
+    different = [k for k in different if getattr(stored, k) != getattr(now, k)]
     if different:
-        listed = "; ".join(f"{k} was {getattr(stored, k)}, is {getattr(now, k)}" for k in different)
+        listed = "; ".join(
+            f"{k} was {str(getattr(stored, k))[:200]}, is {str(getattr(now, k))[:200]}" for k in different
+        )
         raise AutofrError(f"cannot go on with this study with other settings: {listed}; take those, or start anew")
-    return Plan(**(vars(stored) | {k: getattr(now, k) for k in ("trials", "space", "data", "landmarks")}))
+    return replace(stored, **{k: getattr(now, k) for k in moved})
 
 
 def _in_processes(
     study_dir: Path, space: str, workers: int, say: Callable[[str], None], look: Callable[[], None]
 ) -> None:
+    """Run workers until no trial is left, also of those that died at their last one."""
+    plan = Plan.load(study_dir)
     command = module_command("autofr.studies.worker", str(study_dir.absolute()), space)
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
-        for _ in range(workers)
-    ]
+    for _ in range(ROUNDS):
+        processes = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
+            for _ in range(workers)
+        ]
+        for process in processes:
+            threading.Thread(target=_relay, args=(process, say), daemon=True).start()
+        try:
+            while any(process.poll() is None for process in processes):
+                look()
+                time.sleep(POLL)
+        except BaseException:
+            _stop(processes)
+            raise
+        failed = [process.returncode for process in processes if process.returncode]
+        if len(failed) == workers:
+            raise AutofrError(f"every worker of {study_dir} failed, the first with status {failed[0]}; see above")
+        if all(trial.state.is_finished() for trial in open_study(study_dir, plan).get_trials(deepcopy=False)):
+            return
+        say("a worker died in the midst of a trial; another goes on with it")
+    raise AutofrError(f"workers of {study_dir} die again and again; see above")
+
+
+def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Have each finish its commit, or roll back the generation that it is at; one that does not is killed, which loses
+    no more."""
     for process in processes:
-        threading.Thread(target=_relay, args=(process, say), daemon=True).start()
-    try:
-        while any(process.poll() is None for process in processes):
-            look()
-            time.sleep(POLL)
-    except BaseException:
-        for process in processes:
-            process.send_signal(signal.SIGINT)  # each commits, or rolls back, the generation that it is at
-        for process in processes:
-            process.wait()
-        raise
-    failed = [process.returncode for process in processes if process.returncode]
-    if len(failed) == workers:
-        raise AutofrError(f"every worker of {study_dir} failed, the first with status {failed[0]}; see above")
+        process.terminate()
+    give_up = time.monotonic() + STOPPING
+    for process in processes:
+        try:
+            process.wait(max(0.0, give_up - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _relay(process: subprocess.Popen[str], say: Callable[[str], None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         say(line.rstrip())
-
-
-class _Follower:
-    """Writes the study to MLflow whenever a trial ended. A store that fails costs a line, and is tried again."""
-
-    def __init__(self, study_dir: Path, plan: Plan, say: Callable[[str], None], enabled: bool) -> None:
-        self.study_dir, self.plan, self.say, self.enabled = study_dir, plan, say, enabled
-        self._known, self._failing = -1, False
-
-    def look(self, last: bool = False) -> None:
-        """Write what is new."""
-        if not self.enabled:
-            return
-        ended = sum(trial.state.is_finished() for trial in open_study(self.study_dir, self.plan).get_trials())
-        if ended == self._known and not last:
-            return
-        try:
-            mirror_study(self.study_dir)
-            self._known, self._failing = ended, False
-        except Exception as error:  # whatever MLflow raises
-            if not self._failing or last:
-                told = str(error).splitlines()[0] if str(error) else type(error).__name__
-                self.say(f"MLflow failed ({told}); {command_name()} sync-tracking {self.study_dir} fills it in")
-            self._failing, self._known = True, ended
 
 
 def stored_arguments(study_dir: Path, space: str | None) -> dict[str, Any]:
@@ -280,4 +294,4 @@ def stored_arguments(study_dir: Path, space: str | None) -> dict[str, Any]:
     kept = ("data", "landmarks", "landmark_scheme", "trials", "sampler", "pruner", "seed")
     chosen = space or str(shipped_spaces()[plan.space])
     vary = plan.distributions()
-    return {"space": chosen, "vary": vary, **{k: getattr(plan, k) for k in kept}, **plan.settings}
+    return {**plan.settings, "space": chosen, "vary": vary, **{k: getattr(plan, k) for k in kept}}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autofr.data import Faces, load_faces, scan
 from autofr.exceptions import AutofrError
+from autofr.interrupts import stoppable
 from autofr.lock import locked
 from autofr.search.record import Record
 from autofr.search.result import SearchResult
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 DATABASE = "study.db"
 NAME = "autofr"
 """Of the study in its database."""
+STILLBORN = "stillborn"
+"""Attribute of a trial whose worker died while it asked for it: it counts for none."""
 PATIENCE = 600.0
 """Seconds to wait for another worker that is asking for a trial."""
 
@@ -42,9 +45,12 @@ def open_study(study_dir: Path, plan: Plan) -> Study:
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{(study_dir / DATABASE).absolute()}", engine_kwargs={"connect_args": {"timeout": 60}}
     )
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=NAME, storage=storage, direction="maximize", pruner=plan.make_pruner(), load_if_exists=True
     )
+    # Samplers that enumerate stop a study when they are through; this one has a number of trials.
+    setattr(study, "stop", lambda: None)  # noqa: B010  (mypy: a method is assigned)
+    return study
 
 
 def trial_dir(study_dir: Path, number: int) -> Path:
@@ -101,15 +107,27 @@ class Worker:
         import optuna
 
         with locked(self.study_dir / "ask.lock", "another worker asks for a trial", PATIENCE):
+            distributions = self.plan.distributions()
+            for frozen in self.study.get_trials(deepcopy=False):
+                if frozen.state.is_finished() or not self._take(frozen.number, held):
+                    continue
+                now = self.study.get_trials(deepcopy=False)[frozen.number]  # its worker may have told it meanwhile
+                if now.state.is_finished():
+                    held.close()
+                elif now.params.keys() != distributions.keys():  # it was killed while it asked
+                    trial = optuna.trial.Trial(self.study, now._trial_id)
+                    trial.set_user_attr(STILLBORN, True)
+                    self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                    held.close()
+                else:
+                    return optuna.trial.Trial(self.study, now._trial_id)
             trials = self.study.get_trials(deepcopy=False)
-            for frozen in trials:
-                if frozen.state == optuna.trial.TrialState.RUNNING and self._take(frozen.number, held):
-                    return optuna.trial.Trial(self.study, frozen._trial_id)
-            if len(trials) >= self.plan.trials:
+            if sum(STILLBORN not in trial.user_attrs for trial in trials) >= self.plan.trials:
                 return None
             self.study.sampler = self.plan.make_sampler(len(trials))
-            trial = self.study.ask(self.plan.distributions())
-            assert self._take(trial.number, held)
+            trial = self.study.ask(distributions)
+            if not self._take(trial.number, held):
+                raise AutofrError(f"trial {trial.number} of {self.study_dir} is locked: another process works on it")
             return trial
 
     def _take(self, number: int, held: ExitStack) -> bool:
@@ -127,9 +145,13 @@ class Worker:
         told = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
-        def watch(record: Record) -> None:
+        def report(record: Record) -> None:
             if record.generation not in reported:
                 trial.report(record.reward, record.generation)
+                reported.add(record.generation)
+
+        def watch(record: Record) -> None:
+            report(record)
             if trial.should_prune():
                 raise Pruned
             if not self.alive():
@@ -138,17 +160,23 @@ class Worker:
         try:
             begun = (run_dir / "config.json").is_file()
             for record in SearchResult(run_dir).records if begun else ():  # committed, but perhaps not yet reported
-                watch(record)
+                report(record)
             result = self._search(run_dir, begun, dict(trial.params), watch)
         except Pruned:
             generation = SearchResult(run_dir).records[-1].generation
             self.study.tell(trial, state=states.PRUNED)
             self.say(f"trial {trial.number}: {told}: pruned after generation {generation + 1}")
-        except AutofrError as error:
-            trial.set_user_attr("error", str(error)[:500])
+        except OSError:  # a full disk, a folder that is away: no fault of the trial, which can be gone on with
+            raise
+        except Exception as error:  # of any code: the loss may be the user's, and the memory too small for this batch
+            reason = (str(error).splitlines() or [""])[0]
+            said = reason if isinstance(error, AutofrError) else f"{type(error).__name__}: {reason}"
+            trial.set_user_attr("error", said[:500])
             self.study.tell(trial, state=states.FAIL)
-            self.say(f"trial {trial.number}: {told}: failed: {error}")
+            self.say(f"trial {trial.number}: {told}: failed: {said}")
         else:
+            for record in result.records:
+                report(record)
             reward = max(record.reward for record in result.records)
             self.study.tell(trial, reward)
             self.say(f"trial {trial.number}: {told}: reward {reward:.4f}")
@@ -156,21 +184,10 @@ class Worker:
     def _search(
         self, run_dir: Path, begun: bool, params: dict[str, Any], watch: Callable[[Record], None]
     ) -> SearchResult:
-        plan = self.plan
-        data: dict[str, Any] = {"data": self._faces}
-        if self._faces is None:
-            data = {"data": plan.data, "landmarks": plan.landmarks, "landmark_scheme": plan.landmark_scheme}
-        return search(
-            self.space,
-            **data,
-            **(plan.settings | params),
-            seed=plan.seed,
-            run_dir=run_dir,
-            resume=begun,
-            tracking=False,
-            progress=False,
-            watch=watch,
-        )
+        call = self.plan.call(self.space, **params)
+        if self._faces is not None:  # read once for all trials
+            call |= {"data": self._faces, "landmarks": None, "landmark_scheme": None}
+        return search(**call, run_dir=run_dir, resume=begun, tracking=False, progress=False, watch=watch)
 
 
 def _short(value: Any) -> str:
@@ -181,14 +198,15 @@ def main() -> int:
     """Work on the study, with the space, that the command line names; end when the parent does."""
     study_dir, space = Path(sys.argv[1]), sys.argv[2]
     parent = os.getppid()
-    plan = Plan.load(study_dir)
-    load_space(space)
     try:
-        Worker(study_dir, plan, space, lambda line: print(line, flush=True), lambda: os.getppid() == parent).work()
+        with stoppable():
+            load_space(space)
+            plan = Plan.load(study_dir)
+            Worker(study_dir, plan, space, lambda line: print(line, flush=True), lambda: os.getppid() == parent).work()
     except AutofrError as error:
         print(f"autofr: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # its parent says how to go on
         return 130
     return 0
 

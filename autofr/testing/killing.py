@@ -169,6 +169,32 @@ def small_search(run_dir: Path, resume: bool, tracking: bool = False) -> None:
     )
 
 
+def elastic_search(run_dir: Path, resume: bool) -> None:
+    """A search over the shape of a network, within a budget."""
+    import autofr
+    from autofr.data import synthetic_faces
+    from autofr.losses import ArcFace
+
+    autofr.search(
+        autofr.SearchSpace(
+            loss=autofr.Choice(ArcFace(m) for m in (0.1, 0.3)),
+            backbone=autofr.Elastic("iresnet:widths=32-64,stem=2", depth=("1-1", "1-2"), width=(0.5, 1.0)),
+            constraints=[autofr.MaxFLOPs(6e6)],
+        ),
+        synthetic_faces(12, 4, 32, seed=5),
+        run_dir=run_dir,
+        resume=resume,
+        epochs=4,
+        batch_size=8,
+        embedding_dim=16,
+        validation_identities=4,
+        fmr=0.1,
+        device="cpu",
+        tracking=False,
+        progress=False,
+    )
+
+
 def tracked_search(run_dir: Path, resume: bool) -> None:
     """The same, written to MLflow."""
     small_search(run_dir, resume, tracking=True)

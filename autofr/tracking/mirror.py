@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from autofr.embedder import inference_part, save_weights
 from autofr.exceptions import AutofrError
+from autofr.files import read_json
 from autofr.search.journal import Journal, kept_records
 from autofr.search.pareto import ParetoSet
 from autofr.search.record import Record
@@ -241,16 +242,19 @@ class Mirror:
     def _log_winner(self, client: MlflowClient, runs: _Runs, result: SearchResult) -> str:
         """The id of the LoggedModel of the search's winner, registered by hand: ``mlflow.pytorch.log_model`` would need
         the process's tracking URI changed, which is the caller's."""
-        if "winner" not in runs.models:
-            made = client.create_logged_model(runs.experiment, "winner", runs.parent, model_type="embedder")
-            runs.models["winner"] = made.model_id, False
-        model, ready = runs.models["winner"]
+        said = read_json(result.checkpoint / "config.json")
+        picked = said.get("picked") if isinstance(said, dict) else None
+        name = "winner" if picked is None else re.sub(r"[/:.%\"']", "_", f"winner {picked}")
+        if name not in runs.models:
+            made = client.create_logged_model(runs.experiment, name, runs.parent, model_type="embedder")
+            runs.models[name] = made.model_id, False
+        model, ready = runs.models[name]
         if not ready:
             with tempfile.TemporaryDirectory() as folder:
                 save_winner(result.checkpoint, Path(folder) / "winner")
                 client.log_model_artifacts(model, f"{folder}/winner")
             client.finalize_logged_model(model, "READY")
-            runs.models["winner"] = model, True
+            runs.models[name] = model, True
         return model
 
 

@@ -14,7 +14,8 @@ On the real training set at 64 pixels, below 25 million operations an image. FAC
 Cost is counted, not timed: operations of the forward pass times images trained on, of everything a method trained.
 Nothing is chosen on the tests (LFW, bare and with one image of each pair masked; MFR2). Every training is a run
 directory below RUNS: a stopped experiment goes on where it was, and several processes may share the seeds and the
-methods among them. Writes ``results.csv``, ``trainings.csv``, ``pareto.csv`` and ``pareto.png`` beside this file.
+methods among them. Writes ``summary.csv``, ``results.csv``, ``trainings.csv``, ``pareto.csv``, ``pareto.png`` and
+``machine.json`` beside this file.
 ``--full`` is the published setting (112 pixels, 20 epochs, the whole width), for a GPU.
 """
 
@@ -289,7 +290,8 @@ def tables(setting: Setting, found: dict[tuple[str, int], list[Path]]) -> None:
             results.append({**row, "method": name, "trainings": len(rows), "cost": f"{cost:.4g}"})
     costs = {(row["method"], row["seed"]): float(row["cost"]) for row in results}
     for row in results:
-        row["cost over finding hand"] = round(float(row["cost"]) / costs["hand, place 1", row["seed"]], 3)
+        hand_cost = costs.get(("hand, place 1", row["seed"]), float("nan"))
+        row["cost over finding hand"] = round(float(row["cost"]) / hand_cost, 3)
     summary = []
     for method in dict.fromkeys(row["method"] for row in results):
         rows = [row for row in results if row["method"] == method]

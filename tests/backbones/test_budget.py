@@ -11,6 +11,8 @@ from torch import nn
 from autofr import AutofrError, Choice, Elastic, MaxFLOPs, MaxLatency, MaxParams, SearchSpace
 from autofr.backbones import BACKBONES, costs, create_backbone, register
 from autofr.backbones.budget import check_architectures, within_budget
+from autofr.constraints import name_of
+from autofr.embedder import build_embedder, load_embedder
 from autofr.losses import ArcFace
 
 LOSS = Choice(ArcFace(0.3))
@@ -96,10 +98,20 @@ def test_latency_is_measured_once_a_machine(tmp_path: Path, monkeypatch: pytest.
     assert {costs.latency("ir_mini-w0.25", size, 16) for size in (32, 48)} == {1e9}
 
 
-def test_a_slower_network_takes_longer() -> None:
-    space = SearchSpace(loss=LOSS, backbone=Choice("ir_mini-w0.25", "ir18"), constraints=[MaxLatency(1e-6)])
-    with pytest.raises(AutofrError, match=r"nearest, ir_mini-w0\.25"):
-        within_budget(space, "", 64, 16)
+def test_latency_is_asked_last_and_of_what_the_counts_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dear to know. Networks are timed in evaluation mode, at batch 1, with the threads that were asked for."""
+    timed: list[tuple[bool, int, int]] = []
+
+    def spied(net: nn.Module, image_size: int, device: torch.device, threads: int) -> float:
+        timed.append((net.training, image_size, threads))
+        return 1.0
+
+    monkeypatch.setattr(costs, "_timed", spied)
+    names = ("ir_mini-w0.3", "ir_mini-w0.55", "ir18")
+    limits = [MaxLatency(5.0, threads=2), MaxParams(costs.params(names[1], 64, 16))]
+    space = SearchSpace(loss=LOSS, backbone=Choice(names), constraints=limits)
+    assert within_budget(space, "", 64, 16).allowed == ((0,), (1,))
+    assert timed == [(False, 64, 2)] * 2
 
 
 def test_options_in_the_wrong_order_are_told() -> None:
@@ -117,8 +129,7 @@ def test_a_resolution_beyond_the_images_is_told() -> None:
 
 
 def test_variants_of_other_embeddings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autofr.backbones.BACKBONES", dict(BACKBONES))
-    monkeypatch.setitem(BACKBONES, "stubborn", BACKBONES["iresnet"])
+    monkeypatch.setitem(BACKBONES, "stubborn", BACKBONES["iresnet"])  # and out again, when the test is done
 
     def stubborn(image_size: int, embedding_dim: int, width: int = 8) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, width))
@@ -127,7 +138,67 @@ def test_variants_of_other_embeddings_are_told(monkeypatch: pytest.MonkeyPatch) 
     space = SearchSpace(loss=LOSS, backbone=Elastic("stubborn", width=(8, 16)))
     with pytest.raises(AutofrError, match=r"stubborn:width=8' gives \(8,\), not an embedding of \(16,\)"):
         check_architectures(space, "", 32, 16)
-    del BACKBONES["stubborn"]
+
+
+def test_a_network_registered_anew_is_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "changing", BACKBONES["iresnet"])
+    found = []
+    for width in (2, 3):
+        register("changing")(
+            lambda image_size, embedding_dim, width=width: nn.Sequential(
+                nn.Conv2d(3, width, image_size), nn.Flatten(), nn.Linear(width, embedding_dim)
+            )
+        )
+        found.append(costs.params("changing", 32, 16))
+    assert found == [3 * 32 * 32 * w + w + 16 * w + 16 for w in (2, 3)]
+
+
+def test_a_network_that_computes_while_it_is_made_can_be_counted_and_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As those with stochastic depth do: it cannot be made without its numbers."""
+    monkeypatch.setitem(BACKBONES, "computing", BACKBONES["iresnet"])
+
+    @register("computing")
+    def computing(image_size: int, embedding_dim: int) -> nn.Module:
+        rate = torch.linspace(0, 0.1, 3)[1].item()
+        return nn.Sequential(nn.Flatten(), nn.Dropout(rate), nn.Linear(3 * image_size**2, embedding_dim))
+
+    assert costs.params("computing", 16, 4) == 3 * 256 * 4 + 4
+    config = {"backbone": "computing", "image_size": 16, "embedding_dim": 4}
+    build_embedder(config, create_backbone("computing", 16, 4).state_dict(), "here").save(tmp_path / "model")
+    assert load_embedder(tmp_path / "model").config["backbone"] == "computing"
+
+
+def test_a_space_with_too_many_architectures_is_told_at_once() -> None:
+    many = Elastic("iresnet", **{f"choice{i}": (1, 2, 3) for i in range(30)})
+    space = SearchSpace(loss=LOSS, backbone=many, constraints=[MaxParams(1e6)])
+    assert space.size == 3**30
+    with pytest.raises(AutofrError, match="20000 architectures at most, not 205891132094649"):
+        within_budget(space, "", 32, 16)
+
+
+@pytest.mark.parametrize("found", [float("nan"), float("inf")])
+def test_a_cost_that_is_no_number_is_over_every_limit(found: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MaxParams, "cost", lambda *arguments: found)
+    space = SearchSpace(loss=LOSS, backbone=ELASTIC, constraints=[MaxParams(1e6)])
+    with pytest.raises(AutofrError, match=r"no architecture of the space .*a number|no architecture .* is at inf"):
+        within_budget(space, "", 32, 16)
+
+
+def test_a_constraint_has_the_same_name_in_every_process() -> None:
+    class Mine:
+        measured = False
+
+        def __init__(self, limit: float) -> None:
+            self.limit = limit
+
+        def cost(self, backbone: str, image_size: int, embedding_dim: int) -> float:
+            return 1.0
+
+    assert name_of(Mine(3.5)) == "Mine(limit=3.5)"
+    assert name_of(MaxParams(1234567)) == "MaxParams(1234567)" != name_of(MaxParams(1234568))
+    assert name_of(MaxLatency(2.5, "cpu", 4)) == "MaxLatency(2.5, cpu, 4)"
 
 
 def test_a_constraint_of_ones_own() -> None:

@@ -98,13 +98,52 @@ def test_a_stopped_search_goes_on_to_the_same_bits(
 def test_pick_takes_another_network_of_the_set(run: Path) -> None:
     result = autofr.SearchResult(run)
     for prefer in (*PRICES, "accurate"):
-        pick(run, prefer)
+        picked = pick(run, prefer)
         wanted = ParetoSet(result.pareto).pick(Trade(prefer=prefer))
         assert autofr.load_embedder(run).config["backbone"] == wanted.backbone
-        record, member = autofr.SearchResult(run).chosen
+        record, member = picked.chosen
         assert (record.generation, member) == (wanted.generation, wanted.member)
+        assert json.loads((run / "report.json").read_text())["after"] == record.scores[member]
+        assert len(list((run / "pareto").iterdir())) == len(result.pareto)
     with pytest.raises(AutofrError, match="unknown preference 'quick'"):
         pick(run, "quick")
+
+
+def test_settings_that_would_do_nothing_are_refused(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Where no network is searched there is nothing to weigh, and where all share weights nobody to help."""
+    for asked, message in (
+        ({"prefer": "fast"}, "--prefer fast weighs networks"),
+        ({"cost": "params"}, "--cost params weighs networks"),
+        ({"distil": 1.0}, "--distil helps unrelated networks"),
+    ):
+        with pytest.raises(AutofrError, match=message):
+            autofr.search(SearchSpace(loss=LOSS), tiny_faces, run_dir=tmp_path / "run", **tiny | asked)
+    how = {k: v for k, v in tiny.items() if k != "backbone"}
+    for space in (SPACE, SearchSpace(loss=LOSS, backbone=Choice("ir_mini-w0.5"))):
+        with pytest.raises(AutofrError, match="--distil helps"):
+            autofr.search(space, tiny_faces, run_dir=tmp_path / "run", distil=0.5, **how)
+    with pytest.raises(AutofrError, match="--distil helps"):
+        autofr.train(ArcFace(0.3), tiny_faces, run_dir=tmp_path / "run", distil=0.5, **tiny)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_network_costs_stays_as_the_run_found_it(
+    tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured latencies differ from time to time; in one run a network has one, also after a resume."""
+    times = iter(range(1, 1000))
+    monkeypatch.setattr("autofr.backbones.costs._remembered", lambda *arguments: float(next(times)))
+    how = settings | {"cost": "latency", "prefer": "fast"}
+
+    def stop(record: Any) -> None:
+        if record.generation == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", watch=stop, **how)
+    result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", resume=True, **how)
+    pairs = {pair for record in result.records for pair in zip(record.networks, record.costs, strict=True)}
+    assert len(pairs) == len({network for network, _ in pairs})
 
 
 def test_a_search_of_losses_alone_has_no_set(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
@@ -201,6 +240,7 @@ def test_a_resume_keeps_the_architectures_that_the_run_began_with(
     [
         (Choice("timm/resnet18.a1_in1k"), "published weights, which would have to be downloaded; .*take timm/resnet18"),
         (Choice("timm/hf-hub:someone/net"), "published weights"),
+        (Choice("timm/resnet10t.c3_in1k"), "published weights"),
         (Choice("ir_mini", "vgg16"), "unknown backbone 'vgg16'.*registered first"),
         (Elastic("iresnet:stem=2", resolution=(48, 64)), "a resolution of 64 is not within the image size, 32"),
         (Elastic("iresnet:stem=2", girth=(1, 2)), "has no setting 'girth'"),

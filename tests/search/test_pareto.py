@@ -1,4 +1,5 @@
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -23,9 +24,9 @@ def test_it_is_what_nothing_beats(pairs: list[tuple[int, int]]) -> None:
 
 
 @given(PAIRS, st.randoms())
-def test_the_order_of_offers_does_not_matter(pairs: list[tuple[int, int]], random: "st.randoms") -> None:  # type: ignore[valid-type]
+def test_the_order_of_offers_does_not_matter(pairs: list[tuple[int, int]], draw: Random) -> None:
     shuffled = list(pairs)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    draw.shuffle(shuffled)
     one, other = (ParetoSet(points(given)).points for given in (pairs, shuffled))
     assert [(p.error, p.cost) for p in one] == [(p.error, p.cost) for p in other]
 

@@ -4,19 +4,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import autofr
-from autofr import AutofrError, Choice, SearchSpace
+from autofr import AutofrError, Choice, MaxParams, SearchSpace
 from autofr.cli import main
 from autofr.losses import ArcFace
-from autofr.studies.plan import FILE, Plan, distribution
+from autofr.studies.plan import FILE, Plan, distribution, vary_json
 from autofr.studies.run import StudyResult, stored_arguments
 from autofr.studies.worker import Worker, open_study, trial_dir
 
@@ -42,6 +47,40 @@ def space_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(SPACE_FILE)
     return path
+
+
+class Fragile(ArcFace):
+    """A loss that small batches are too much for."""
+
+    def forward(self, cosines: torch.Tensor, labels: torch.Tensor, norms: torch.Tensor | None = None) -> torch.Tensor:
+        if 2 < len(labels) < 20:
+            raise MemoryError("too few at once")
+        return super().forward(cosines, labels, norms)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 150
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+
+
+def workers_of(study_dir: Path) -> list[int]:
+    """Processes that work on a study."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            told = (entry / "cmdline").read_bytes() if entry.name.isdecimal() else b""
+            if b"autofr.studies.worker" in told and str(study_dir).encode() in told:
+                found.append(int(entry.name))
+    return found
+
+
+def study_plan(space_file: Path, settings: dict[str, Any], study_dir: Path, trials: int) -> Plan:
+    kept = {k: v for k, v in settings.items() if k not in ("tracking", "progress")}
+    where = {"space": str(space_file), "data": None, "landmarks": None, "landmark_scheme": None}
+    how = {"trials": trials, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0, "settings": kept, "about": {}}
+    return Plan(id="0" * 32, started=1.0, vary=vary_json(VARY), **where, **how)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +194,13 @@ def test_several_workers_share_the_trials_and_survive_a_kill(
     command += [*flags, "--segment=0.25", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
     command += ["--no-tracking", "--pruner=NopPruner", f"--study-dir={study_dir}"]
     process = subprocess.Popen(command, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(list(study_dir.glob("trial-*/journal.jsonl"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
+    workers = workers_of(study_dir)
+    assert len(workers) == 2
+    for pid in (process.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
     process.wait()
-    time.sleep(3)  # workers see that their parent is gone at their next generation
+    wait_for(lambda: not workers_of(study_dir))
     plan = Plan.load(study_dir)
     before = open_study(study_dir, plan).get_trials()
     assert any(trial.state == optuna.trial.TrialState.RUNNING for trial in before)
@@ -172,6 +212,109 @@ def test_several_workers_share_the_trials_and_survive_a_kill(
         records = autofr.SearchResult(trial_dir(study_dir, trial.number)).records
         assert trial.intermediate_values == {r.generation: r.reward for r in records}
         assert len(records) >= 8
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_at_the_last_trial_leaves_it_to_another(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    study_dir = tmp_path / "study"
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
+        killed.append(workers_of(study_dir)[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    assassin = threading.Thread(target=kill_one)
+    assassin.start()
+    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "segment": 0.25}
+    result = autofr.study(space_file, study_dir=study_dir, trials=2, workers=2, **how)
+    assassin.join()
+    assert killed
+    assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_stops_its_workers(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Also where Ctrl-C is ignored, as by what a script starts in the background."""
+    study_dir = tmp_path / "study"
+    flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
+    command = [sys.executable, "-m", "autofr", "study", f"--space={space_file}", "--trials=50", "--workers=2"]
+    command += [*flags, "--vary", "lr", "0.02..0.2", "--no-tracking", f"--study-dir={study_dir}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    )
+    wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
+    process.terminate()
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"study --resume {study_dir} --space {space_file}" in out
+    assert not workers_of(study_dir)
+
+
+def test_a_trial_that_was_half_asked_for_counts_for_none(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """A worker was killed between the trial and its parameters: it is not run with others than were drawn."""
+    plan = study_plan(space_file, settings, tmp_path, trials=1)
+    study = open_study(tmp_path, plan)
+    study.ask({"lr": plan.distributions()["lr"]})
+    worker = Worker(tmp_path, plan, str(space_file), print)
+    with ExitStack() as held:
+        trial = worker._next(held)
+        assert trial is not None
+        assert trial.number == 1
+        assert trial.params.keys() == plan.distributions().keys()
+    assert study.get_trials()[0].state.name == "FAIL"
+
+
+def test_a_trial_that_was_told_meanwhile_is_not_taken(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked as if its worker had died: it had told the trial, and left, between a look and a lock."""
+    plan = study_plan(space_file, settings, tmp_path, trials=1)
+    worker = Worker(tmp_path, plan, str(space_file), print)
+    running = worker.study.ask(plan.distributions())
+    take = worker._take
+
+    def late(number: int, held: ExitStack) -> bool:
+        open_study(tmp_path, plan).tell(number, 0.5)
+        return take(number, held)
+
+    monkeypatch.setattr(worker, "_take", late)
+    with ExitStack() as held:
+        assert worker._next(held) is None
+    assert worker.study.get_trials()[running.number].value == 0.5
+
+
+@pytest.mark.slow
+def test_a_trial_whose_loss_raises_is_one_failed_trial(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever it raises: the next trial is run."""
+    space = SearchSpace(loss=Choice(Fragile(0.1), Fragile(0.3)))
+    settings = {k: v for k, v in settings.items() if k != "image_size"} | {"image_size": 32}
+    result = autofr.study(
+        space, vary={"batch_size": [8, 40]}, trials=5, pruner="NopPruner", study_dir=tmp_path / "study", **settings
+    )
+    assert {trial.state.name for trial in result.trials if trial.params["batch_size"] == 8} == {"FAIL"}
+    assert {trial.state.name for trial in result.trials if trial.params["batch_size"] == 40} == {"COMPLETE"}
+    (first, *_) = [trial for trial in result.trials if trial.state.name == "FAIL"]
+    assert first.user_attrs["error"] == "MemoryError: too few at once"
+
+
+@pytest.mark.slow
+def test_a_sampler_that_enumerates_is_no_end(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+    result = autofr.study(
+        *(space_file,),
+        **settings,
+        vary={"batch_size": [8, 12]},
+        trials=3,
+        sampler="BruteForceSampler",
+        pruner="NopPruner",
+        study_dir=tmp_path / "study",
+    )
+    assert len(result.trials) == 3
+    assert {trial.params["batch_size"] for trial in result.trials} == {8, 12}
 
 
 @pytest.mark.slow
@@ -250,6 +393,13 @@ def test_mlflow_has_a_child_run_a_trial_with_real_parameters(
         ({"vary": {"backbone": ["ir_mini", "vgg"]}, "backbone": None}, "unknown backbone 'vgg'"),
         ({"vary": {"lr": ["0.1..0.2"]}, "lr": 0.1}, "lr is both set and varied"),
         ({"data": "nowhere"}, "nowhere"),
+        ({"policy": "nonsense"}, "unknown policy 'nonsense'"),
+        ({"population": 1}, "a population needs 2 members"),
+        ({"epohcs": 3}, "unknown setting of a study 'epohcs'; did you mean epochs"),
+        ({"run_dir": "x"}, "unknown setting of a study 'run_dir'"),
+        ({"device": "tpu"}, "tpu"),
+        ({"prefer": "cheap"}, "unknown prefer 'cheap'"),
+        ({"vary": {"image_size": [30, 32]}, "image_size": None}, "multiples of 16, not 30"),
         ({"workers": 2, "space": None}, "several workers need a space that each can load"),
     ],
 )
@@ -288,6 +438,44 @@ def test_a_directory_is_not_mistaken(
     assert "study.json" in capsys.readouterr().err
 
 
+def test_a_budget_that_nothing_meets_is_told_before_anything_is_written(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    space = SearchSpace(loss=Choice(ArcFace(0.1)), constraints=[MaxParams(10)])
+    with pytest.raises(AutofrError, match=r"nearest, ir_mini-w0\.25 is at"):
+        autofr.study(space, vary=VARY, study_dir=tmp_path / "study", **settings)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_that_was_killed_in_its_first_instant_is_as_good_as_none(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "lock").touch()
+    monkeypatch.setattr(Worker, "work", lambda self, after: None)
+    with pytest.raises(AutofrError, match="no trial of"):
+        autofr.study(space_file, vary=VARY, study_dir=tmp_path / "study", **settings)
+    assert (tmp_path / "study" / FILE).is_file()
+
+
+def test_a_study_directory_does_not_choose_what_is_executed(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither by its space, nor by a space among its settings."""
+    evil = tmp_path / "evil.py"
+    evil.write_text("raise SystemExit('EXECUTED')")
+    plan = study_plan(space_file, settings, tmp_path, 1)
+    for changed in (
+        replace(plan, space=str(evil)),
+        replace(plan, space="arcface_margins", settings={**plan.settings, "space": str(evil)}),
+    ):
+        changed.save(tmp_path)
+        assert main(["study", f"--resume={tmp_path}"]) == 2
+        told = capsys.readouterr().err
+        assert "EXECUTED" not in told
+        assert "would be executed" in told or "unknown setting of a study 'space'" in told
+
+
 @pytest.mark.slow
 def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     study_dir = tmp_path / "study"
@@ -298,3 +486,17 @@ def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dic
         autofr.study(space_file, vary={"lr": ["0.1..0.2"]}, resume=True, **how)
     with pytest.raises(AutofrError, match="is Python of somebody's and would be executed"):
         stored_arguments(study_dir, None)
+    space_file.write_text(SPACE_FILE.replace("0.3", "0.4"))
+    with pytest.raises(AutofrError, match=r"other settings: about was .*m=0\.4"):
+        autofr.study(space_file, vary=VARY, resume=True, **how)
+
+
+@pytest.mark.slow
+def test_a_study_of_a_shipped_space_is_gone_on_with_by_its_name(settings: dict[str, Any], tmp_path: Path) -> None:
+    how = {**settings, "vary": VARY, "study_dir": tmp_path / "study"}
+    autofr.study("arcface_margins", trials=1, **how)
+    for trials in (2, 3):
+        assert main(["study", f"--resume={tmp_path / 'study'}", f"--trials={trials}", "--no-tracking"]) == 0
+    plan = Plan.load(tmp_path / "study")
+    assert plan.space == "arcface_margins"
+    assert len(open_study(tmp_path / "study", plan).get_trials()) == 3

@@ -199,6 +199,7 @@ def study() -> Target:
         pruner="MedianPruner",
         seed=0,
         settings={"epochs": 2},
+        about={"images": ""},
     )
 
     def read(path: Path) -> None:
