@@ -27,20 +27,11 @@ from autofr.search.record import Record
 from autofr.search.result import ENDED, SearchResult, read_config
 from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
+from autofr.training.recipe import Recipe
 
 
-def search_call(
-    *,
-    policy: str = "thompson",
-    population: int = 4,
-    device: str = "auto",
-    validation_identities: int | None = None,
-    cost: str = "flops",
-    prefer: str = "accurate",
-    **others: Any,
-) -> dict[str, Any]:
-    """The arguments of a search by name, with those that say how members choose checked; ``None`` is left out of the
-    recipe's.
+def search_call(policy: str, population: int, **others: Any) -> dict[str, Any]:
+    """The arguments of a search by name, without settings of the recipe that are ``None``.
 
     Raises:
         AutofrError: no population, or no policy.
@@ -49,9 +40,8 @@ def search_call(
         raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
     if not isinstance(policy, str):
         raise AutofrError(f"a policy is named by a string such as 'lfs:lr=0.1', got {policy!r}")
-    call = {"policy": policy, "population": population, "device": device, "cost": cost, "prefer": prefer}
-    kept = {k: v for k, v in others.items() if v is not None or k in ("space", "data", "landmarks", "landmark_scheme")}
-    return call | {"validation_identities": validation_identities} | kept
+    given = {k: v for k, v in others.items() if v is not None or k not in Recipe.__dataclass_fields__}
+    return {"policy": policy, "population": population, **given}
 
 
 class Pruned(Exception):  # noqa: N818  (it is no error)

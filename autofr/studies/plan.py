@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from autofr.exceptions import AutofrError, unknown
 from autofr.files import read_json, write_json
 from autofr.search.config import resolved_recipe
-from autofr.search.run import search_call
+from autofr.search.run import search, search_call
 from autofr.seeding import derive_seed
 from autofr.spaces import SearchSpace
 from autofr.spec import build
@@ -83,8 +84,10 @@ class Plan:
             AutofrError: they make no search.
         """
         where: dict[str, Any] = {"data": self.data, "landmarks": self.landmarks}
-        where["landmark_scheme"] = self.landmark_scheme
-        return search_call(space=space, seed=self.seed, **where, **(self.settings | more))
+        where |= {"landmark_scheme": self.landmark_scheme, "space": space, "seed": self.seed}
+        parameters = inspect.signature(search).parameters
+        defaults = {name: parameters[name].default for name in SETTINGS if name in parameters}
+        return search_call(**where, **(defaults | self.settings | more))
 
     def recipe(self, images: int, **more: Any) -> Recipe:
         """The recipe of a trial on a set of that many ``images``, with ``more`` settings.

@@ -8,6 +8,7 @@ On the real training set at 64 pixels, below 25 million operations an image. FAC
 - ``hand``: three networks that a person would try near the limit (deep, even, wide), each at three margins, trained
   alone: nine trainings. The best three by validation are the ones to beat.
 - ``search``: one search over 3 margins x 31 slices of one elastic IR net (of 72, those within the limit), 4 members.
+- ``search of 2``: the same with 2 members, at half the cost.
 - ``random``: as many full trainings of random networks and margins as the search's cost allows; the best by validation.
 - ``tpe``: Optuna's TPE over trainings of a third of the length, then a full training of the best, at that same cost.
 
@@ -67,7 +68,7 @@ SEGMENT = 0.25
 """Epochs of a generation of the search: networks change often, and what they learned is put together often."""
 TRIAL = 3
 """A trial of TPE trains for one in so many of the images."""
-METHODS = ("hand", "search", "random", "tpe")
+METHODS = ("hand", "search", "search of 2", "random", "tpe")
 COLUMNS = (
     "lfw fnmr@0.01",
     "masked lfw fnmr@0.01",
@@ -154,9 +155,11 @@ def hand(setting: Setting, seed: int) -> list[Path]:
     ]
 
 
-def search(setting: Setting, seed: int) -> list[Path]:
+def search(setting: Setting, seed: int, population: int = 4) -> list[Path]:
     """One search."""
-    run_dir, how = setting.runs / f"search-seed{seed}", {**setting.recipe, "segment": SEGMENT}
+    name = "search" if population == 4 else f"search-of-{population}"
+    run_dir, how = setting.runs / f"{name}-seed{seed}", {**setting.recipe, "segment": SEGMENT}
+    how["population"] = population
     if not (run_dir / "report.json").exists():
         resume = (run_dir / "config.json").exists()
         autofr.search(setting.space, setting.training, seed=seed, run_dir=run_dir, resume=resume, **how)
@@ -252,6 +255,7 @@ def main() -> None:
     arguments.runs.mkdir(parents=True, exist_ok=True)
     setting = Setting(arguments.faces, arguments.runs, "full" if arguments.full else "small")
     makers = {"hand": hand, "search": search, "random": random, "tpe": tpe}
+    makers["search of 2"] = lambda setting, seed: search(setting, seed, 2)
     found = {}
     for seed in arguments.seeds:
         for method in arguments.methods:
@@ -317,15 +321,15 @@ def plot(points: list[dict[str, Any]]) -> None:
     """Validation error against operations: every training of the other methods, and the search's Pareto set."""
     seeds = sorted({point["seed"] for point in points})
     figure = Figure(figsize=(4.6 * len(seeds), 4), layout="constrained")
-    colours = {"hand": "#2a6f97", "random": "#8a8a8a", "tpe": "#e9a23b", "search": "#d1495b"}
+    colours = {"hand": "#2a6f97", "random": "#8a8a8a", "tpe": "#e9a23b", "search": "#d1495b", "search of 2": "#7b2d43"}
     for axes, seed in zip(figure.subplots(1, len(seeds), squeeze=False, sharey=True)[0], seeds, strict=True):
         for method, colour in colours.items():
             mine = sorted((p["flops"], p["error"]) for p in points if (p["method"], p["seed"]) == (method, seed))
             if not mine:
                 continue
             x, y = np.array(mine).T / [[1e6], [1]]
-            if method == "search":
-                axes.step(x, y, "o-", where="post", color=colour, label="search: its Pareto set")
+            if method.startswith("search"):
+                axes.step(x, y, "o-", where="post", color=colour, label=f"{method}: its Pareto set")
             else:
                 axes.plot(
                     x, y, "o", color=colour, label=method + (" (a third of the images)" if method == "tpe" else "")
