@@ -56,11 +56,11 @@ class Display:
         each member that diverged or failed."""
         for member, trouble in enumerate(record.troubles):
             if trouble is not None:
-                self.say(f"member {member + 1} ({', '.join(_said(record.drawn[member]))}) {trouble}")
-        score, won = record.scores[record.winner], _said(space.describe(record.assignments[record.winner]))
+                self.say(f"member {member + 1} ({', '.join(said(record.drawn[member]))}) {trouble}")
+        score, won = record.scores[record.winner], said(space.describe(record.assignments[record.winner]))
         top = {n: max(range(len(p)), key=p.__getitem__) for n, p in record.alpha.items()}
         flat = all(max(p) - min(p) < 1e-9 for p in record.alpha.values())
-        lead = _said({n: space.dimensions[n].names[i] for n, i in top.items()})
+        lead = said({n: space.dimensions[n].names[i] for n, i in top.items()})
         named = ", ".join(f"{told} {record.alpha[n][i]:.2f}" for (n, i), told in zip(top.items(), lead, strict=True))
         leaders = "α still equal" if flat else f"highest α {named}"
         searched = any(len(p) > 1 for p in record.alpha.values())  # a training has one option
@@ -71,7 +71,7 @@ class Display:
         )
 
 
-def _said(drawn: dict[str, str]) -> list[str]:
+def said(drawn: dict[str, str]) -> list[str]:
     """What was drawn, by name: losses and backbones say what they are, an elastic backbone's 0.5 does not."""
     return [name if dim in ("loss", "backbone") else f"{dim} {name}" for dim, name in drawn.items()]
 

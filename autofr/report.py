@@ -65,6 +65,7 @@ def stored_arguments(run_dir: Path, command: str, space: str | None) -> dict[str
         "seed": config["seed"],
         "device": config["device"],
         **{name: config["recipe"][name] for name in Recipe.__dataclass_fields__ if name in config["recipe"]},
+        **({"backbone": None} if "trade" in config else {}),  # the space has them
     }
 
 
@@ -121,17 +122,22 @@ def print_pareto(result: SearchResult, console: Console | None = None) -> None:
     picked = {prefer: ParetoSet(points).pick(Trade(kind, prefer)) for prefer in PRICES}
     record, member = result.chosen
     table = Table(title="Pareto set: nothing has less error at no more cost", title_justify="left")
-    table.caption = "bold: the network in model/; all of them are in pareto/"
+    table.caption = "all of them are in pareto/"
     table.add_column("network", overflow="fold")
-    table.add_column(kind, justify="right")
+    table.add_column(f"{kind}, ms" if kind == "latency" else kind, justify="right")
     table.add_column("error", justify="right")
     table.add_column("--prefer")
+    table.add_column("in model/")
     for point in points:
         chosen = (point.generation, point.member) == (record.generation, member)
         told = ", ".join(prefer for prefer, best in picked.items() if best is point)
         name = f"[bold]{escape(point.backbone)}[/]" if chosen else escape(point.backbone)
-        table.add_row(name, f"{point.cost:.4g}", f"{point.error:.4f}", told)
+        table.add_row(name, f"{point.cost:.4g}", f"{point.error:.4f}", told, "yes" if chosen else "")
     console.print(table)
+    network = (record.networks or record.keys)[member]
+    console.print(
+        f"the network in model/: {network}, of generation {record.generation + 1}", markup=False, soft_wrap=True
+    )
 
 
 def print_study(result: StudyResult) -> None:

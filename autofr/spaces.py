@@ -78,6 +78,8 @@ class SearchSpace:
                 raise AutofrError(f"dimension '{name}' is a Range; only a loss has a parameter to range over")
         if "loss" not in dimensions:
             raise AutofrError("a SearchSpace needs a 'loss' dimension, e.g. loss=Choice(ArcFace(0.3), ArcFace(0.5))")
+        if not isinstance(constraints, list | tuple):
+            raise AutofrError("constraints is a list: constraints=[MaxFLOPs(450e6)]")
         for constraint in constraints:
             if not all(hasattr(constraint, part) for part in ("limit", "measured", "cost")):
                 raise AutofrError(

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from autofr import AutofrError, Choice, Elastic, SearchSpace
+from autofr import AutofrError, Choice, Elastic, MaxParams, SearchSpace
 from autofr.losses import ArcFace
 
 LOSS = Choice(ArcFace(0.1), ArcFace(0.3))
@@ -40,6 +40,7 @@ def test_around_names_each_option_once() -> None:
         (lambda: Elastic("iresnet", depth=()), "no options"),
         (lambda: SearchSpace(loss=LOSS, backbone=Choice(ELASTIC, "ir18")), "a backbone by itself"),
         (lambda: SearchSpace(loss=ELASTIC), "dimension 'loss' is a Elastic"),
+        (lambda: SearchSpace(loss=LOSS, constraints=MaxParams(1e6)), r"constraints is a list: constraints=\["),
     ],
 )
 def test_what_makes_no_sense_is_told(make: Any, message: str) -> None:

@@ -103,8 +103,15 @@ def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     if ir is not None and ir[1] in IR_FAMILY:
         blocks, widths, stem_stride = IR_FAMILY[ir[1]]
         return IResNet(blocks, scaled(widths, float(ir[2] or 1)), stem_stride, image_size, embedding_dim)
+    if name.partition(":")[0] in IR_FAMILY:
+        raise AutofrError(
+            f"backbone '{name}': {name.partition(':')[0]} has no settings; iresnet and mobilefacenet have"
+        )
     if not can_make(name):
-        near = unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/mobilenetv3_small_100"])
+        import timm
+
+        known = [f"timm/{name}"] if timm.is_model(name) else [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"]
+        near = unknown("backbone", name, known)
         raise AutofrError(
             f"{near}; one of your own has to be registered first: load its space file, or install it as an entry point "
             f"of group {ENTRY_POINT_GROUP}"

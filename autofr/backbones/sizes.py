@@ -65,7 +65,10 @@ def working_side(resolution: float, image_size: int, reduction: int) -> int:
     side = max(1, round(resolution * image_size / reduction)) * reduction if resolution <= 1 else resolution
     for pixels in (side, image_size):
         if pixels < reduction or pixels % reduction:
-            raise ValueError(f"this network takes image sizes that are multiples of {reduction}, not {pixels:g}")
+            share = " (a share of the image is up to 1)" if pixels == resolution < reduction else ""
+            raise ValueError(
+                f"this network takes sizes in pixels that are multiples of {reduction}, not {pixels:g}{share}"
+            )
     return int(side)
 
 

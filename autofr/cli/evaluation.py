@@ -187,7 +187,8 @@ def default_folder(asked: dict[str, Any]) -> Path:
     model = Path(asked["model"])
     run = next((p for p in (model, model.parent, model.parent.parent) if (p / "journal.jsonl").is_file()), None)
     if run is not None:
-        return run / "evaluations" / name
+        # Networks of the Pareto set lie side by side: each has folders of its own.
+        return run / "evaluations" / (f"{name}-{_slug(model.name)}" if model.parent.name == "pareto" else name)
     return Path("runs/evaluations") / _slug(str(asked["model"])) / name
 
 

@@ -78,7 +78,7 @@ def _vary(asked: list[list[str]]) -> dict[str, list[str]]:
     for name, *values in asked:
         field = name.replace("-", "_")
         if not values:
-            raise AutofrError(f"--vary {name} says what, but not over which values: --vary {name} 64 128")
+            raise AutofrError(f"--vary {name} says what, but not over which values: --vary {name} LOW..HIGH, or values")
         if field in vary:
             raise AutofrError(f"--vary {name} is given twice")
         vary[field] = values

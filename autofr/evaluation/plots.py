@@ -11,8 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from autofr.progress import said
+
 MOST_LABELLED = 60
 """Generations of a lineage that has room for labels; a longer one is drawn as dots, no larger."""
+
+
+LONGEST_NAME = 40
+"""Characters of a model's name that a legend has room for."""
 
 
 def plot_alpha(alpha: npt.NDArray[np.float64], options: Sequence[tuple[str, str]], path: Path) -> None:
@@ -60,7 +66,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
             colour, line, order = ("#d1495b", 2.2, 2) if winners[y] == x else ("#b8b8b8", 0.8, 1)
             axes.plot([row["parent"], x], [y - 1, y], color=colour, linewidth=line, zorder=order)
         score = "diverged" if row["reward"] is None else f"{row['reward']:.4f}"
-        label = "\n".join([*(str(row[dim]) for dim in dimensions), score])
+        label = "\n".join([*said({dim: str(row[dim]) for dim in dimensions}), score])
         if not dense:
             axes.annotate(
                 label, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=7, bbox=behind
@@ -97,7 +103,9 @@ def plot_pareto(
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot(*np.array(seen).T, "o", color="#b8b8b8", markersize=4, label="every member of every generation")
-    axes.step(*np.array(best).T, "o-", where="post", color="#d1495b", label="Pareto set")
+    axes.step(*np.array(best).T, "o-", where="post", color="#d1495b", label="Pareto set, numbered as in pareto/")
+    for place, point in enumerate(best):
+        axes.annotate(f"{place:02d}", point, xytext=(4, 4), textcoords="offset points", fontsize=8)
     axes.set(xscale="log", xlabel=cost, ylabel="error: 0.75 MFR + 0.25 SFR, validation identities")
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(frameon=False)
@@ -130,7 +138,8 @@ def plot_det(reports: Mapping[str, dict[str, Any]], path: Path) -> None:
                 np.maximum(entry["det"][rate], 0.5 / entry[kind])
                 for rate, kind in (("fmr", "impostor"), ("fnmr", "genuine"))
             )
-            label = name if entry["eer"] is None else f"{name}  (EER {entry['eer']:.4f})"
+            short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+            label = short if entry["eer"] is None else f"{short}  (EER {entry['eer']:.4f})"
             axes.step(fmr, fnmr, where="post", color=colours(place % 10), label=label)
             for rate in entry["rates"]:
                 if rate["fnmr"]:

@@ -179,6 +179,8 @@ def _refuse_idle(space: SearchSpace, call: dict[str, Any], recipe: Recipe) -> No
     asked = [f"--{name} {call[name]}" for name in ("cost", "prefer") if call[name] != getattr(Trade(), name)]
     if asked and not space.architecture:
         raise AutofrError(f"{asked[0]} weighs networks, and this space has one: leave it out, or search the backbone")
+    if space.architecture and call.get("backbone") is not None:
+        raise AutofrError("the space searches the network, and --backbone would do nothing: leave it out")
     unrelated = "backbone" in space and len(space.dimensions["backbone"]) > 1
     if recipe.distil > 0 and not unrelated:
         raise AutofrError("--distil helps unrelated networks, and this space has no Choice of them: leave it out")

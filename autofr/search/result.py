@@ -181,6 +181,8 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         AutofrError: there is none, or it is damaged.
     """
     path = run_dir / "config.json"
+    if (run_dir / "study.json").is_file():
+        raise AutofrError(f"{run_dir} is a study; its trials are the run directories, {run_dir / 'trial-0000'} and on")
     if not path.is_file():
         raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
     loaded = read_json(path)

@@ -167,6 +167,8 @@ def distribution(name: str, given: Sequence[Any] | BaseDistribution) -> BaseDist
     """
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if name in _KINDS and name not in VARIABLE:
+        raise AutofrError(f"{name} cannot be varied: rewards of trials could then not be compared")
     if name not in VARIABLE:
         raise unknown("setting to vary", name, VARIABLE)
     if isinstance(given, BaseDistribution):
@@ -182,7 +184,10 @@ def distribution(name: str, given: Sequence[Any] | BaseDistribution) -> BaseDist
         low, high = map(kind, interval)
         return (IntDistribution if kind is int else FloatDistribution)(low, high, log=len(words) > 1)
     except ValueError as error:
-        raise AutofrError(f"cannot vary {name} over {' '.join(words)}: {error}") from error
+        raise AutofrError(
+            f"cannot vary {name} over {' '.join(words)} ({error}); give an interval LOW..HIGH, or values of type "
+            f"{kind.__name__}"
+        ) from error
 
 
 def vary_json(vary: Mapping[str, Sequence[Any] | BaseDistribution]) -> dict[str, str]:

@@ -144,7 +144,10 @@ def study(
     with stoppable(), locked(folder / "lock", f"another process runs the study {folder}"):
         plan.save(folder)
         optuna_study = open_study(folder, plan)
-        follower, stopped = Follower(folder, display.say, tracking), False
+        before, stopped = optuna_study.get_trials(), False
+        if len(before) > trials:
+            raise AutofrError(f"{folder} has {len(before)} trials already; --trials is how many in all")
+        follower = Follower(folder, display.say, tracking)
         try:
             if workers == 1:
                 Worker(folder, plan, str(space) if isinstance(space, Path) else space, display.say).work(follower.look)
@@ -152,10 +155,12 @@ def study(
                 _in_processes(folder, str(space), workers, display.say, follower.look)
         except KeyboardInterrupt:
             stopped = True
-            display.say(f"stopped; go on with: {_resume_command(folder, plan)}")
+            ended = sum(trial.state.is_finished() for trial in optuna_study.get_trials())
+            display.say(f"{ended} of {trials} trials have ended; go on with: {_resume_command(folder, plan, workers)}")
             raise
         finally:
-            follower.finish(stopped)
+            if stopped or optuna_study.get_trials() != before or not before:
+                follower.finish(stopped)
     result = StudyResult(folder, plan, optuna_study.get_trials())
     _ = result.best
     return result
@@ -170,11 +175,12 @@ def _about(space: SearchSpace, source: Scan | None) -> dict[str, Any]:
     return said | {"images": images}
 
 
-def _resume_command(study_dir: Path, plan: Plan) -> str:
+def _resume_command(study_dir: Path, plan: Plan, workers: int) -> str:
     if plan.space is None:  # built in Python: nothing to name on a command line
         return f"autofr.study(..., study_dir={str(study_dir)!r}, resume=True)"
-    by_path = [] if plan.space in shipped_spaces() else ["--space", plan.space]
-    return shlex.join([command_name(), "study", "--resume", str(study_dir), *by_path])
+    more = [] if plan.space in shipped_spaces() else ["--space", plan.space]
+    more += ["--workers", str(workers)] if workers > 1 else []
+    return shlex.join([command_name(), "study", "--resume", str(study_dir), *more])
 
 
 def _located(space: str) -> str:
@@ -289,7 +295,7 @@ def stored_arguments(study_dir: Path, space: str | None) -> dict[str, Any]:
     if space is None and plan.space not in shipped_spaces():
         raise AutofrError(
             f"the space of {study_dir}, {plan.space}, is Python of somebody's and would be executed; if you trust it, "
-            f"name it: --space {plan.space}"
+            f"name it: {_resume_command(study_dir, plan, 1)}"
         )
     kept = ("data", "landmarks", "landmark_scheme", "trials", "sampler", "pruner", "seed")
     chosen = space or str(shipped_spaces()[plan.space])

@@ -43,7 +43,7 @@ from autofr.losses import ArcFace
 
 HERE = Path(__file__).resolve().parent
 SMALL = {"epochs": 6.0, "segment": 0.5, "warmup": 1.0, "embedding_dim": 128, "validation_identities": 150}
-FULL = {"epochs": 20.0, "segment": 0.5, "warmup": 1.0, "embedding_dim": 512, "backbone": "ir50"}
+FULL = {"epochs": 20.0, "segment": 0.5, "warmup": 1.0, "embedding_dim": 512}
 SIZES = {"small": 64, "full": 112}
 BASES = {"small": "iresnet:widths=32-64-128,stem=2", "full": "iresnet:widths=64-128-256-512"}
 DEPTHS = {

@@ -127,6 +127,11 @@ def test_settings_that_would_do_nothing_are_refused(tiny_faces: Faces, tiny: dic
     assert not (tmp_path / "run").exists()
 
 
+def test_a_backbone_beside_searched_ones_is_refused(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="the space searches the network, and --backbone would do nothing"):
+        autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **tiny)
+
+
 def test_what_a_network_costs_stays_as_the_run_found_it(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +251,9 @@ def test_a_resume_keeps_the_architectures_that_the_run_began_with(
         (Elastic("iresnet:stem=2", girth=(1, 2)), "has no setting 'girth'"),
         (Elastic("mobilefacenet", kernel=(2, 4)), "odd number"),
         (Elastic("mobilefacenet", depth=("1-1", "2-2")), "for each of 3 stages, as 2-2-2; got"),
-        (Elastic("ir18", width=(0.5, 1.0)), "unknown backbone 'ir18:width=1.0'"),
+        (Elastic("ir18", width=(0.5, 1.0)), "ir18 has no settings; iresnet and mobilefacenet have"),
+        (Elastic("mobilefacenet", resolution=(1.0, 2.0)), r"not 2 \(a share of the image is up to 1\)"),
+        (Choice("resnet18"), "did you mean timm/resnet18"),
     ],
 )
 def test_bad_networks_are_told_before_anything_is_written(

@@ -106,7 +106,8 @@ def test_what_is_varied(name: str, given: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("epochs", ["1..2"], "unknown setting to vary 'epochs'"),
+        ("epochs", ["1..2"], "epochs cannot be varied: rewards of trials could then not be compared"),
+        ("lr", ["0.02-0.3"], r"cannot vary lr over 0.02-0.3 .*; give an interval LOW..HIGH, or values of type float"),
         ("learning_rate", ["1..2"], "unknown setting to vary 'learning_rate'; did you mean"),
         ("lr", ["0.3..0.1"], "cannot vary lr over 0.3..0.1"),
         ("lr", ["a..b"], "cannot vary lr"),
