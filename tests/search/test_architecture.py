@@ -13,10 +13,12 @@ from autofr import AutofrError, Choice, Elastic, MaxFLOPs, SearchSpace
 from autofr.backbones import create_backbone
 from autofr.data import Faces
 from autofr.embedder import best_embedder
+from autofr.evaluation.validation import Validation
 from autofr.losses import ArcFace
 from autofr.search.journal import Journal
 from autofr.search.pareto import PRICES, ParetoSet, Trade
 from autofr.search.pick import pick
+from autofr.search.population import Population
 
 LOSS = Choice(ArcFace(0.1), ArcFace(0.3))
 ELASTIC = Elastic(
@@ -93,6 +95,17 @@ def test_a_stopped_search_goes_on_to_the_same_bits(
     assert autofr.load_embedder(tmp_path / "run").config["backbone"].startswith("iresnet")
     autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", resume=True, **settings)
     assert same_outcome(run, tmp_path / "run")
+
+
+def test_every_generation_settles_its_variants_before_they_are_scored(
+    tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    settle, score = Population.settle, Validation.score
+    monkeypatch.setattr(Population, "settle", lambda *a: done.append(f"settle {a[2]}..{a[3]}") or settle(*a))
+    monkeypatch.setattr(Validation, "score", lambda *a: done.append("score") or score(*a))
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **settings | {"epochs": 2})
+    assert done == ["score", "settle 0..4", *["score"] * 4, "settle 4..8", *["score"] * 4]
 
 
 def test_pick_takes_another_network_of_the_set(run: Path) -> None:

@@ -1,5 +1,6 @@
 """The weight bank of an elastic backbone: one entry, slices out, their mean in."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from autofr.search.bank import FORGIVEN, WeightBank
 from autofr.search.bank_file import load_bank, save_bank
 from autofr.search.member import Member
 from autofr.search.population import Population
+from autofr.training.batchnorm import recalibrate
 from autofr.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -162,3 +164,24 @@ def test_only_members_of_other_keys_are_helped(batch: Batch) -> None:
     (own, other), (own_told, other_told) = states
     assert all(torch.equal(own_told[name], tensor) for name, tensor in own.items())
     assert not torch.equal(other_told["backbone.head.2.weight"], other["backbone.head.2.weight"])
+
+
+def test_variants_are_settled_on_the_last_batches_of_their_segment(tiny_faces: Faces) -> None:
+    """Their BatchNorm averages are those over the last eight; unrelated networks keep their running ones."""
+    batches = TrainingBatches(tiny_faces, 8, 0.2, 0, CPU)
+    crew, bank = population(), WeightBank()
+    members = trained(crew, bank, next(batches.batches(0, 1)), SMALL, LARGE)
+    expected = [copy.deepcopy(member.backbone) for member in members]
+    for net in expected:
+        recalibrate(net, [batch.images for batch in batches.batches(22, 30)])
+    crew.settle(batches, 10, 30)
+    for member, net in zip(members, expected, strict=True):
+        found = member.backbone.state_dict()
+        assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
+        assert member.backbone.training
+    plain = SearchSpace(loss=Choice(ArcFace(0.1)), backbone=Choice("ir_mini-w0.5"))
+    one = population(plain, 1)
+    (member,) = trained(one, WeightBank(), next(batches.batches(0, 1)), {"loss": 0, "backbone": 0})
+    before = {name: tensor.clone() for name, tensor in member.backbone.state_dict().items()}
+    one.settle(batches, 0, 3)
+    assert all(torch.equal(member.backbone.state_dict()[name], tensor) for name, tensor in before.items())
