@@ -32,10 +32,9 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("page", ["backbones.md", "spaces.md"])
-def test_every_space_in_the_docs_loads(page: str, tmp_path: Path, own_file: Path) -> None:
-    blocks = spaces_in(page)
-    assert blocks
+def test_every_space_of_the_page_on_backbones_can_be_searched(tmp_path: Path, own_file: Path) -> None:
+    blocks = spaces_in("backbones.md")
+    assert len(blocks) == 2
     for block in blocks:
         (tmp_path / "shown.py").write_text(block)
         space = load_space(str(tmp_path / "shown.py"))
