@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BATCHES = 8
-"""Batches of a recalibration: more change nothing that can be measured (``experiments/batchnorm``)."""
+"""Batches of a recalibration: with more, the validation error changes by 0.001 (``experiments/batchnorm``)."""
 
 
 @torch.no_grad()
