@@ -320,7 +320,7 @@ def tables(setting: Setting, found: dict[tuple[str, int], list[Path]]) -> None:
 def plot(points: list[dict[str, Any]]) -> None:
     """Validation error against operations: every training of the other methods, and the search's Pareto set."""
     seeds = sorted({point["seed"] for point in points})
-    figure = Figure(figsize=(4.6 * len(seeds), 4), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(seeds), 4.3), layout="constrained")
     colours = {"hand": "#2a6f97", "random": "#8a8a8a", "tpe": "#e9a23b", "search": "#d1495b", "search of 2": "#7b2d43"}
     for axes, seed in zip(figure.subplots(1, len(seeds), squeeze=False, sharey=True)[0], seeds, strict=True):
         for method, colour in colours.items():
@@ -337,7 +337,7 @@ def plot(points: list[dict[str, Any]]) -> None:
         axes.set(xlabel="million operations an image", title=f"seed {seed}")
         axes.grid(True, alpha=0.3)
     figure.axes[0].set_ylabel("validation error: 0.75 MFR + 0.25 SFR")
-    figure.axes[0].legend(frameon=False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(HERE / "pareto.png", dpi=120)
 
 
