@@ -332,7 +332,11 @@ def plot(points: list[dict[str, Any]]) -> None:
                 axes.step(x, y, "o-", where="post", color=colour, label=f"{method}: its Pareto set")
             else:
                 axes.plot(
-                    x, y, "o", color=colour, label=method + (" (a third of the images)" if method == "tpe" else "")
+                    x,
+                    y,
+                    "o",
+                    color=colour,
+                    label=method + (" (all but the last: a third of the images)" if method == "tpe" else ""),
                 )
         axes.set(xlabel="million operations an image", title=f"seed {seed}")
         axes.grid(True, alpha=0.3)
