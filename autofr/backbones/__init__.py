@@ -108,10 +108,7 @@ def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
             f"backbone '{name}': {name.partition(':')[0]} has no settings; iresnet and mobilefacenet have"
         )
     if not can_make(name):
-        import timm
-
-        known = [f"timm/{name}"] if timm.is_model(name) else [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"]
-        near = unknown("backbone", name, known)
+        near = unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"])
         raise AutofrError(
             f"{near}; one of your own has to be registered first: load its space file, or install it as an entry point "
             f"of group {ENTRY_POINT_GROUP}"
