@@ -127,6 +127,10 @@ class SearchSpace:
             return self.elastic.variant(assignment)
         return str(self.option("backbone", assignment)) if "backbone" in self.dimensions else default
 
+    def network(self, architecture: Sequence[int], default: str = "") -> str:
+        """The name of the network of one of :meth:`architectures`."""
+        return self.backbone(dict(zip(self.architecture, architecture, strict=True)), default)
+
     def family(self, backbone: str) -> str:
         """The structural key of the weights of ``backbone``: the largest of its family, or itself."""
         return backbone if self.elastic is None else self.elastic.largest

@@ -299,6 +299,25 @@ def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "nothing is tracked" in capsys.readouterr().err
 
 
+def test_ui_of_a_study_is_that_of_the_folder_it_lies_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").touch()
+    assert main(["ui", str(tmp_path / "study")]) == 2
+    assert f"nothing is tracked in {tmp_path}: it has no mlflow.db" in capsys.readouterr().err
+
+
+def test_networks_of_a_pareto_set_have_evaluations_of_their_own(tmp_path: Path) -> None:
+    from autofr.cli.evaluation import default_folder
+
+    asked = dict.fromkeys(("data", "labels", "protocol", "pairs", "attributes", "landmarks", "masked", "seed", "fmrs"))
+    asked |= {"flip": None, "data": "faces"}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "journal.jsonl").touch()
+    models = (tmp_path / "run", tmp_path / "run" / "pareto" / "00-small", tmp_path / "run" / "pareto" / "01-large")
+    folders = [default_folder({**asked, "model": str(model)}).relative_to(tmp_path) for model in models]
+    assert [str(f) for f in folders] == [f"run/evaluations/faces{more}" for more in ("", "-00-small", "-01-large")]
+
+
 def test_ui_of_a_server_says_where_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

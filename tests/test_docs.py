@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import autofr
 from autofr import AutofrError, load_space
-from autofr.backbones import BACKBONES
+from autofr.backbones import BACKBONES, create_backbone
 from autofr.backbones.budget import check_architectures, within_budget
 from autofr.backbones.costs import params
 from autofr.cli import main
@@ -60,7 +61,25 @@ def test_an_elastic_network_of_ones_own_takes_thirty_lines(
     assert main(["pick", str(tmp_path / "run"), "--prefer", "fast"]) == 2
     assert "registered first" in capsys.readouterr().err
     assert main(["pick", str(tmp_path / "run"), "--prefer", "fast", "--space", str(own_file)]) == 0
-    assert "Pareto set" in capsys.readouterr().out
+    told = autofr.load_embedder(result.checkpoint).config["backbone"]
+    assert f"the network in model/: {told}, of generation" in capsys.readouterr().out
+
+
+def test_an_installed_package_brings_its_networks(monkeypatch: pytest.MonkeyPatch, own_file: Path) -> None:
+    """By an entry point: nobody has to register them."""
+    load_space(str(own_file))
+    maker = BACKBONES.get("plainnet") or autofr.backbones.BACKBONES["plainnet"]
+    del autofr.backbones.BACKBONES["plainnet"]
+    point = SimpleNamespace(name="plainnet", load=lambda: maker)
+    found = {"group": []}
+
+    def entry_points(group: str) -> list[Any]:
+        found["group"].append(group)
+        return [point] if group == "autofr.backbones" else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    assert create_backbone("plainnet:width=16", 32, 8).state_dict()["3.2.weight"].shape == (8, 32)
+    assert found["group"] == ["autofr.backbones"]
 
 
 def plain(settings: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from autofr import AutofrError, Choice, Range, SearchSpace, load_space
+from autofr.backbones.costs import flops
 from autofr.losses import ArcFace, ElasticFace, LFSSoftmax
 from autofr.spaces import available_spaces
 
@@ -133,6 +134,20 @@ def test_the_shipped_spaces_load_and_say_what_they_search(tmp_path: Path, monkey
         space = load_space(name)
         assert len(space.dimensions["loss"]) == options
         assert len(space.doc.splitlines()[0]) > 40
+
+
+def test_the_shipped_elastic_spaces_cost_what_their_files_say() -> None:
+    iresnet, mobile = load_space("elastic_iresnet"), load_space("elastic_mobile")
+    costs = [flops(iresnet.network(architecture), 64, 128) / 1e6 for architecture in iresnet.architectures()]
+    assert (len(costs), round(min(costs)), round(max(costs))) == (36, 8, 226)
+    assert "36 networks" in iresnet.doc
+    assert "from 8 to" in iresnet.doc
+    assert "226 million" in iresnet.doc
+    plain = mobile.network(
+        [len(mobile.dimensions[name]) - 1 if name != "kernel" else 0 for name in mobile.architecture]
+    )
+    assert round(flops(plain, 112, 128) / 1e6) == 442
+    assert "442 million" in mobile.doc
 
 
 def test_a_range_means_any_number_between_its_bounds() -> None:

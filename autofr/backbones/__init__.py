@@ -96,6 +96,21 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
     return net.to(memory_format=torch.channels_last)
 
 
+def without_numbers(name: str, image_size: int, embedding_dim: int) -> nn.Module | None:
+    """The network on the meta device, where it costs no memory; ``None``, if it computes while it is made.
+
+    Raises:
+        AutofrError: as :func:`create_backbone`.
+    """
+    try:
+        with torch.device("meta"):
+            return create_backbone(name, image_size, embedding_dim)
+    except AutofrError as error:
+        if "meta tensor" not in str(error):
+            raise
+        return None
+
+
 def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     if name.startswith("timm/"):
         return _timm(name[5:], image_size, embedding_dim)
@@ -152,4 +167,5 @@ __all__ = [
     "create_backbone",
     "is_own",
     "register",
+    "without_numbers",
 ]

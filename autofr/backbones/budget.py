@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-from torch import Size
-
-from autofr.backbones.costs import on_meta
+from autofr.backbones.costs import shapes
 from autofr.backbones.slices import window
 from autofr.constraints import name_of
 from autofr.elastic import Elastic
@@ -16,11 +14,6 @@ from autofr.spaces import SearchSpace
 
 MOST, EACH = 20_000, 100
 """Architectures whose costs are found one by one, and that are built one by one where there are no constraints."""
-
-
-def shapes_of(backbone: str, image_size: int, embedding_dim: int) -> dict[str, Size]:
-    """The shapes of a network's tensors, by name."""
-    return {name: tensor.shape for name, tensor in on_meta(backbone, image_size, embedding_dim).state_dict().items()}
 
 
 def check_architectures(space: SearchSpace, default: str, image_size: int, embedding_dim: int) -> None:
@@ -37,19 +30,15 @@ def check_architectures(space: SearchSpace, default: str, image_size: int, embed
         AutofrError: one cannot, or is none.
     """
     if space.elastic is not None:
-        names = [space.backbone(dict(zip(space.architecture, a, strict=True)), "") for a in _first(space)]
-        _check_slices(space.elastic, [*space.elastic.around(), *names], image_size, embedding_dim)
+        few = space.size <= EACH
+        names = map(space.network, space.architectures()) if few else space.elastic.around()
+        _check_slices(space.elastic, names, image_size, embedding_dim)
         return
     options = space.dimensions["backbone"].options if "backbone" in space else (default,)
     for option in map(str, options):
         if option.startswith("timm/"):
             _refuse_published(option.removeprefix("timm/"))
-        on_meta(option, image_size, embedding_dim)
-
-
-def _first(space: SearchSpace) -> Iterator[tuple[int, ...]]:
-    """All architectures, if they are few enough to be built one by one."""
-    return space.architectures() if space.size <= EACH else iter(())
+        shapes(option, image_size, embedding_dim)
 
 
 def _refuse_published(name: str) -> None:
@@ -65,9 +54,9 @@ def _refuse_published(name: str) -> None:
 
 
 def _check_slices(elastic: Elastic, variants: Iterable[str], image_size: int, embedding_dim: int) -> None:
-    largest = shapes_of(elastic.largest, image_size, embedding_dim)
-    for variant in dict.fromkeys(variants):
-        for name, shape in shapes_of(variant, image_size, embedding_dim).items():
+    largest = shapes(elastic.largest, image_size, embedding_dim)
+    for variant in variants:
+        for name, shape in shapes(variant, image_size, embedding_dim).items():
             try:
                 window(largest[name], shape)
             except (KeyError, ValueError) as error:
@@ -97,7 +86,7 @@ def within_budget(
     ordered = sorted(space.constraints, key=lambda constraint: constraint.measured)  # what is dear to know last
     allowed, nearest = [], (math.inf, "none has a cost that is a number")
     for architecture in space.architectures():
-        name = space.backbone(dict(zip(space.architecture, architecture, strict=True)), default)
+        name = space.network(architecture, default)
         for constraint in ordered:
             found = constraint.cost(name, image_size, embedding_dim)
             if not found <= constraint.limit:

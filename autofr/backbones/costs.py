@@ -12,11 +12,12 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from autofr.backbones import BACKBONES, create_backbone, is_own
+from autofr.backbones import BACKBONES, create_backbone, is_own, without_numbers
 from autofr.device import pick_device
 from autofr.exceptions import AutofrError
 from autofr.files import read_json, write_json
@@ -35,13 +36,22 @@ def cost(kind: str, backbone: str, image_size: int, embedding_dim: int) -> float
 
 def params(backbone: str, image_size: int, embedding_dim: int) -> float:
     """Number of its parameters."""
-    return _counted(backbone, image_size, embedding_dim, _maker(backbone))[0]
+    return _looked_at(backbone, image_size, embedding_dim, _maker(backbone)).params
 
 
 def flops(backbone: str, image_size: int, embedding_dim: int) -> float:
     """Floating point operations an image by ``torch.utils.flop_counter``: a multiply-add is two; convolutions and
     matrix products are counted, what is done to each element alone is not."""
-    return _counted(backbone, image_size, embedding_dim, _maker(backbone))[1]
+    return _looked_at(backbone, image_size, embedding_dim, _maker(backbone)).flops
+
+
+def shapes(backbone: str, image_size: int, embedding_dim: int) -> dict[str, torch.Size]:
+    """The shapes of its tensors, by name.
+
+    Raises:
+        AutofrError: there is no such network, for such images and embeddings.
+    """
+    return _looked_at(backbone, image_size, embedding_dim, _maker(backbone)).shapes
 
 
 def latency(backbone: str, image_size: int, embedding_dim: int, device: str = "cpu", threads: int = 1) -> float:
@@ -60,7 +70,6 @@ def latency(backbone: str, image_size: int, embedding_dim: int, device: str = "c
     place = pick_device(device)
     where = [*_machine(place), threads, torch.__version__]
     return _remembered(
-        "latency",
         backbone,
         [image_size, embedding_dim, where],
         lambda: _timed(
@@ -69,15 +78,10 @@ def latency(backbone: str, image_size: int, embedding_dim: int, device: str = "c
     )
 
 
-def on_meta(backbone: str, image_size: int, embedding_dim: int) -> nn.Module:
-    """The network without its numbers, if it can be made so, which costs no memory; else with them."""
-    try:
-        with torch.device("meta"):
-            return create_backbone(backbone, image_size, embedding_dim)
-    except AutofrError as error:
-        if "meta tensor" not in str(error):  # some networks compute while they are made
-            raise
-    return create_backbone(backbone, image_size, embedding_dim)
+class _Look(NamedTuple):
+    params: float
+    flops: float
+    shapes: dict[str, torch.Size]
 
 
 def _maker(backbone: str) -> object:
@@ -86,15 +90,17 @@ def _maker(backbone: str) -> object:
 
 
 @lru_cache(2**15)
-def _counted(backbone: str, image_size: int, embedding_dim: int, maker: object) -> tuple[float, float]:
+def _looked_at(backbone: str, image_size: int, embedding_dim: int, maker: object) -> _Look:
     del maker  # it is there to be remembered by
     from torch.utils.flop_counter import FlopCounterMode
 
-    net = on_meta(backbone, image_size, embedding_dim).eval()
+    net = without_numbers(backbone, image_size, embedding_dim)
+    net = (create_backbone(backbone, image_size, embedding_dim) if net is None else net).eval()
     device = next(net.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, image_size, image_size, device=device))
-    return float(sum(p.numel() for p in net.parameters())), float(counter.get_total_flops())
+    found = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    return _Look(float(sum(p.numel() for p in net.parameters())), float(counter.get_total_flops()), found)
 
 
 def _timed(net: nn.Module, image_size: int, device: torch.device, threads: int) -> float:
@@ -127,12 +133,12 @@ def _machine(device: torch.device) -> list[str]:
     return [platform.node(), platform.machine(), model, str(os.cpu_count()), name]
 
 
-def _remembered(kind: str, backbone: str, about: list[object], measure: Callable[[], float]) -> float:
-    """A figure from ``$XDG_CACHE_HOME/autofr/costs``, or measured and put there. A network of the user's own is
+def _remembered(backbone: str, about: list[object], measure: Callable[[], float]) -> float:
+    """Milliseconds from ``$XDG_CACHE_HOME/autofr/costs``, or measured and put there. A network of the user's own is
     measured each time: its code may have changed."""
     if not is_own(backbone):
         return measure()
-    key = json.dumps([kind, backbone, *about])
+    key = json.dumps([backbone, *about])
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autofr" / "costs"
     file = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     with suppress(AutofrError, OSError):

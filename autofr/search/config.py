@@ -53,11 +53,8 @@ def resolved_config(
     return {
         "version": autofr.__version__,
         "space": {
-            "name": _named(call["space"]),
-            "options": space.names(),
-            # Names are rounded: a resume with other bounds would go unseen.
-            "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
-            **_architecture(space),
+            "name": located(call["space"]),
+            **described(space),
         },
         **({"trade": {"cost": call["cost"], "prefer": call["prefer"]}} if space.architecture else {}),
         "data": {
@@ -79,11 +76,19 @@ def resolved_config(
     }
 
 
-def _architecture(space: SearchSpace) -> dict[str, Any]:
-    """What the options' names do not say of a space that searches networks."""
-    said: dict[str, Any] = {} if space.elastic is None else {"family": space.elastic.largest}
+def described(space: SearchSpace) -> dict[str, Any]:
+    """What a space must not be otherwise when a run goes on, as JSON-able values."""
+    said: dict[str, Any] = {
+        "options": space.names(),
+        # Names are rounded: a resume with other bounds would go unseen.
+        "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
+    }
+    if space.elastic is not None:
+        said["family"] = space.elastic.largest
+    if space.constraints:
+        said["constraints"] = [name_of(c) for c in space.constraints]
     if space.allowed is not None:
-        said |= {"constraints": [name_of(c) for c in space.constraints], "allowed": [list(a) for a in space.allowed]}
+        said["allowed"] = [list(architecture) for architecture in space.allowed]
     return said
 
 
@@ -96,7 +101,7 @@ def stored_budget(stored: dict[str, Any], space: SearchSpace) -> SearchSpace | N
     return space.within([tuple(architecture) for architecture in held["allowed"]])
 
 
-def _named(space: Any) -> str | None:
+def located(space: Any) -> str | None:
     """What names a space (or a loss) for a resume, which may start from another folder; ``None``: only Python can."""
     if not isinstance(space, str):
         return None

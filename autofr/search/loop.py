@@ -85,7 +85,7 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
 
     guide = run.population.guide(run.bank, run.journal.records[-1] if generation else None)
     train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance, guide)
-    run.population.settle(run.batches, *run.timetable.steps_of(generation))
+    run.population.settle()
 
     troubles = run.population.troubles()
     scores = [run.validation.score(m.backbone, trouble) for m, trouble in zip(members, troubles, strict=True)]

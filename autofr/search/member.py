@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from typing import TypeAlias
 
 import torch
@@ -16,6 +17,7 @@ from autofr.data.loader import Batch
 from autofr.dimensions import Value
 from autofr.losses import MarginLoss
 from autofr.spaces import SearchSpace
+from autofr.training.batchnorm import BATCHES, recalibrate
 from autofr.training.distillation import relation_loss
 from autofr.training.recipe import Recipe
 
@@ -66,11 +68,13 @@ class Member:
         self.loss = self._pool[0]
         self.failure: Exception | None = None
         self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        self._met: deque[Tensor] = deque(maxlen=BATCHES if self.elastic else 0)  # images that all members share
 
     def begin(self, loss: Value) -> None:
         """Start a generation with what ``loss`` means in the space."""
         self.loss = self._choice.pick(self._pool, loss)
         self.failure = None
+        self._met.clear()
         self._sum = torch.zeros((), device=self.centres[0].device)
         self._first, self._steps = self._sum, 0
 
@@ -82,10 +86,21 @@ class Member:
             except Exception as error:  # of any code: the loss may be the user's
                 self.failure = error
 
+    def settle(self) -> None:
+        """After a segment: a variant of an elastic backbone takes BatchNorm averages of its own, over the last batches
+        that it met. Those from the bank are of other variants, and a short segment does not replace them."""
+        if self._met and self.failure is None:
+            try:
+                recalibrate(self.backbone, self._met)
+            except Exception as error:  # as in a step: the network may be the user's
+                self.failure = error
+        self._met.clear()
+
     def _step(self, batch: Batch, lr: float, ramp: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.loss.ramp = ramp
+        self._met.append(batch.images)
         embeddings = self.backbone(batch.images)
         used = self.centres[: self.loss.sub_centres]
         centres = used[0] if len(used) == 1 else torch.cat([*used])

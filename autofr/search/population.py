@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from autofr.backbones import create_backbone
-from autofr.data.loader import TrainingBatches
 from autofr.exceptions import AutofrError
 from autofr.search.bank import Entry, WeightBank
 from autofr.search.member import Member
 from autofr.search.record import Record
 from autofr.seeding import seeded
 from autofr.spaces import Assignment, SearchSpace
-from autofr.training.batchnorm import BATCHES, recalibrate
 from autofr.training.distillation import Guide
 from autofr.training.recipe import Recipe
 
@@ -74,17 +72,10 @@ class Population:
             raise failures[0]
         return [member.trouble() for member in self.members]
 
-    def settle(self, batches: TrainingBatches, first: int, last: int) -> None:
-        """After steps ``first`` to ``last - 1``: give every variant of an elastic backbone BatchNorm averages of its
-        own, over the last batches. Those that it took from the bank are of another variant, and a short segment does
-        not replace them."""
-        fit = [member for member in self.members if member.elastic and member.failure is None]
-        seen = [batch.images for batch in batches.batches(max(first, last - BATCHES), last)] if fit else []
-        for member in fit:
-            try:
-                recalibrate(member.backbone, seen)
-            except Exception as error:  # as in a step: the network may be the user's
-                member.failure = error
+    def settle(self) -> None:
+        """After a segment, before scoring: :meth:`Member.settle` of each."""
+        for member in self.members:
+            member.settle()
 
     def guide(self, bank: WeightBank, last: Record | None) -> Guide | None:
         """Whose embeddings help the members of other keys: the best of the ``last`` generation. ``None``: nobody's."""

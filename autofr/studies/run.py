@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autofr.child import environment, module_command
-from autofr.constraints import name_of
 from autofr.data import Scan, scan
-from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.interrupts import stoppable
 from autofr.lock import locked
 from autofr.progress import Display, command_name
+from autofr.search.config import described, located
 from autofr.search.prepare import check_settings
-from autofr.spaces import SearchSpace, is_space_file, load_space, shipped_spaces
+from autofr.spaces import SearchSpace, load_space, shipped_spaces
 from autofr.studies.follower import Follower
 from autofr.studies.plan import Plan, vary_json
 from autofr.studies.worker import Worker, open_study, trial_dir
@@ -123,7 +122,7 @@ def study(
     plan = Plan(
         id=uuid.uuid4().hex,
         started=time.time(),
-        space=None if isinstance(space, SearchSpace) else _located(str(space)),
+        space=located(str(space) if isinstance(space, Path) else space),
         data=None if data is None else str(Path(data).resolve()),
         landmarks=None if landmarks is None else str(Path(landmarks).resolve()),
         landmark_scheme=landmark_scheme,
@@ -167,12 +166,9 @@ def study(
 
 
 def _about(space: SearchSpace, source: Scan | None) -> dict[str, Any]:
-    """What a study must not meet otherwise when it goes on: the space's options and budgets, and the images' names."""
-    said: dict[str, Any] = {"options": space.names(), "constraints": [name_of(c) for c in space.constraints]}
-    said["ranges"] = {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)}
-    said["family"] = space.family("")
+    """What a study must not meet otherwise when it goes on: the space, and the images' names."""
     images = "" if source is None else hashlib.sha256("\n".join(source.names).encode()).hexdigest()[:16]
-    return said | {"images": images}
+    return described(space) | {"images": images}
 
 
 def _resume_command(study_dir: Path, plan: Plan, workers: int) -> str:
@@ -181,10 +177,6 @@ def _resume_command(study_dir: Path, plan: Plan, workers: int) -> str:
     more = [] if plan.space in shipped_spaces() else ["--space", plan.space]
     more += ["--workers", str(workers)] if workers > 1 else []
     return shlex.join([command_name(), "study", "--resume", str(study_dir), *more])
-
-
-def _located(space: str) -> str:
-    return str(Path(space).resolve()) if is_space_file(space) else space
 
 
 def _check(plan: Plan, space: SearchSpace, source: Scan | None, workers: int, display: Display) -> None:

@@ -17,6 +17,7 @@ from autofr.data import Faces, load_faces, scan
 from autofr.exceptions import AutofrError
 from autofr.interrupts import stoppable
 from autofr.lock import locked
+from autofr.search.policies.optuna import never_stop
 from autofr.search.record import Record
 from autofr.search.result import SearchResult
 from autofr.search.run import Pruned, search
@@ -48,8 +49,7 @@ def open_study(study_dir: Path, plan: Plan) -> Study:
     study = optuna.create_study(
         study_name=NAME, storage=storage, direction="maximize", pruner=plan.make_pruner(), load_if_exists=True
     )
-    # Samplers that enumerate stop a study when they are through; this one has a number of trials.
-    setattr(study, "stop", lambda: None)  # noqa: B010  (mypy: a method is assigned)
+    never_stop(study)
     return study
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from autofr.exceptions import AutofrError
@@ -31,15 +33,11 @@ def sync_tracking(run_dir: Path) -> str:
         at_work = _at_work(run_dir)  # before it is asked how it ended
         SearchResult(run_dir).records  # noqa: B018  # sound, or it is no fault of MLflow's
         status = "RUNNING" if at_work else "FINISHED" if mirror.complete else _ended(run_dir)
-        try:
+        with _told(mirror.uri):
             check_reachable(mirror.uri)
             generations = mirror.sync()
             if status != "RUNNING":
                 mirror.end(status)
-        except AutofrError:
-            raise
-        except Exception as error:
-            raise AutofrError(f"MLflow at {mirror.uri} failed ({reason(error)}); start it, and try again") from error
     return f"MLflow at {mirror.uri} has all {generations} generations of {run_dir} ({status.lower()})"
 
 
@@ -47,8 +45,15 @@ def _sync_study(study_dir: Path) -> str:
     from autofr.studies.mirror import mirror_study
 
     uri = tracking_uri(study_dir.parent)
-    try:
+    with _told(uri):
         return f"MLflow at {uri} has all {mirror_study(study_dir)} trials of {study_dir}"
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """What MLflow raises in a block is told as what it is."""
+    try:
+        yield
     except AutofrError:
         raise
     except Exception as error:

@@ -219,7 +219,7 @@ def network_of(setting: Setting, settings: dict[str, Any]) -> str:
 
 def variant(setting: Setting, architecture: tuple[int, ...]) -> str:
     """An allowed network's name."""
-    return setting.space.backbone(dict(zip(setting.space.architecture, architecture, strict=True)), "")
+    return setting.space.network(architecture)
 
 
 def score(run_dir: Path, faces: Path) -> dict[str, float]:

@@ -166,22 +166,29 @@ def test_only_members_of_other_keys_are_helped(batch: Batch) -> None:
     assert not torch.equal(other_told["backbone.head.2.weight"], other["backbone.head.2.weight"])
 
 
-def test_variants_are_settled_on_the_last_batches_of_their_segment(tiny_faces: Faces) -> None:
+def test_variants_are_settled_on_the_last_batches_that_they_met(tiny_faces: Faces) -> None:
     """Their BatchNorm averages are those over the last eight; unrelated networks keep their running ones."""
-    batches = TrainingBatches(tiny_faces, 8, 0.2, 0, CPU)
-    crew, bank = population(), WeightBank()
-    members = trained(crew, bank, next(batches.batches(0, 1)), SMALL, LARGE)
-    expected = [copy.deepcopy(member.backbone) for member in members]
-    for net in expected:
-        recalibrate(net, [batch.images for batch in batches.batches(22, 30)])
-    crew.settle(batches, 10, 30)
-    for member, net in zip(members, expected, strict=True):
-        found = member.backbone.state_dict()
-        assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
-        assert member.backbone.training
+    met = list(TrainingBatches(tiny_faces, 8, 0.2, 0, CPU).batches(0, 11))
     plain = SearchSpace(loss=Choice(ArcFace(0.1)), backbone=Choice("ir_mini-w0.5"))
-    one = population(plain, 1)
-    (member,) = trained(one, WeightBank(), next(batches.batches(0, 1)), {"loss": 0, "backbone": 0})
-    before = {name: tensor.clone() for name, tensor in member.backbone.state_dict().items()}
-    one.settle(batches, 0, 3)
-    assert all(torch.equal(member.backbone.state_dict()[name], tensor) for name, tensor in before.items())
+    for space, drawn in ((SPACE, [SMALL, LARGE]), (plain, [{"loss": 0, "backbone": 0}])):
+        crew = population(space, len(drawn))
+        members = crew.take(drawn, WeightBank())
+        for member in members:
+            for batch in met:
+                member.step(batch, 0.1, 1.0)
+        expected = [copy.deepcopy(member.backbone) for member in members]
+        for net in expected if space is SPACE else ():
+            recalibrate(net, [batch.images for batch in met[-8:]])
+        crew.settle()
+        for member, net in zip(members, expected, strict=True):
+            found = member.backbone.state_dict()
+            assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
+            assert member.backbone.training
+
+
+def test_a_network_that_fails_to_settle_is_its_members_trouble(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = population()
+    members = trained(crew, WeightBank(), batch, SMALL, LARGE)
+    monkeypatch.setattr(members[0].backbone, "forward", lambda images: 1 / 0)
+    crew.settle()
+    assert crew.troubles() == ["failed: ZeroDivisionError: division by zero", None]

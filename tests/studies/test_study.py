@@ -493,6 +493,25 @@ def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dic
 
 
 @pytest.mark.slow
+def test_a_store_that_is_down_costs_a_line(
+    space_file: Path,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    how = {**settings, "vary": VARY, "study_dir": tmp_path / "study", "tracking": True, "progress": True}
+    result = autofr.study(space_file, trials=2, **how)
+    assert len(result.trials) == 2
+    said = capsys.readouterr().out
+    assert said.count("MLflow does not have all of this study") == 1
+    assert f"sync-tracking {tmp_path / 'study'} fills it in" in said
+    with pytest.raises(AutofrError, match="has 2 trials already; --trials is how many in all"):
+        autofr.study(space_file, trials=1, resume=True, **how)
+
+
+@pytest.mark.slow
 def test_a_study_of_a_shipped_space_is_gone_on_with_by_its_name(settings: dict[str, Any], tmp_path: Path) -> None:
     how = {**settings, "vary": VARY, "study_dir": tmp_path / "study"}
     autofr.study("arcface_margins", trials=1, **how)

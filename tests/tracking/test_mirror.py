@@ -11,7 +11,9 @@ from autofr import Choice, Elastic, SearchSpace
 from autofr.data import Faces
 from autofr.losses import ArcFace
 from autofr.search import loop
+from autofr.search.pick import pick
 from autofr.tracking import flatten, metric_name, tracking_uri
+from autofr.tracking.sync import sync_tracking
 
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
 
@@ -196,6 +198,7 @@ def test_names_and_params() -> None:
 def test_a_search_over_networks_shows_costs_and_its_pareto_set(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import mlflow
     from mlflow import MlflowClient
 
     space = SearchSpace(
@@ -223,6 +226,14 @@ def test_a_search_over_networks_shows_costs_and_its_pareto_set(
     assert table["backbone"].tolist() == [point.backbone for point in result.pareto]
     winner = client.get_logged_model(parent.data.tags["winner"])
     assert "MLmodel" in {Path(a.path).name for a in client.list_logged_model_artifacts(winner.model_id)}
+    # Another network is picked: after a sync that is MLflow's winner.
+    picked = pick(tmp_path / "elastic", "fast")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    sync_tracking(tmp_path / "elastic")
+    now = client.get_logged_model(client.get_run(parent.info.run_id).data.tags["winner"])
+    assert now.model_id != winner.model_id
+    assert now.name == "winner fast"
+    assert mlflow.pytorch.load_model(now.artifact_location).config["backbone"] == picked.pareto[0].backbone
 
 
 @pytest.mark.slow

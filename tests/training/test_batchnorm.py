@@ -44,5 +44,8 @@ def test_a_network_that_fails_is_left_in_its_mode(net: nn.Sequential) -> None:
     assert net[1].momentum == 0.1
 
 
-def test_without_batch_norm_nothing_happens() -> None:
-    recalibrate(nn.Linear(3, 2), [torch.randn(2, 3)])
+def test_without_batch_norm_nothing_changes() -> None:
+    net = nn.Linear(3, 2)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    recalibrate(net, [torch.randn(2, 3)])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

@@ -18,6 +18,7 @@ from autofr.spaces import Assignment, SearchSpace
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
+    from optuna.study import Study
     from optuna.trial import Trial
 
 T = TypeVar("T")
@@ -83,8 +84,7 @@ class OptunaPolicy:
         import optuna
 
         self.study = _quietly(lambda: optuna.create_study(direction="maximize", sampler=self._sampler()))
-        # Samplers that enumerate stop a study when they are through; a search goes on.
-        setattr(self.study, "stop", lambda: None)  # noqa: B010  (mypy: a method is assigned)
+        never_stop(self.study)
         self.events: list[dict[str, Any]] = []
         self.pending: list[tuple[Trial, Assignment]] = []
         self.told = 0
@@ -200,6 +200,11 @@ class OptunaPolicy:
             else:
                 asked = [assignment for _, assignment in self.pending]
                 self.tell(asked if event["tell"] is None else event["tell"], event["rewards"])
+
+
+def never_stop(study: Study) -> None:
+    """Samplers that enumerate stop a study when they are through; who asks and tells goes on."""
+    setattr(study, "stop", lambda: None)  # noqa: B010  (mypy: a method is assigned)
 
 
 def _quietly(work: Callable[[], T]) -> T:

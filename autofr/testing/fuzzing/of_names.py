@@ -25,7 +25,7 @@ def space() -> Target:
 
 def specs() -> Target:
     """Losses, policies and backbones as the command line, or a run's configuration, names them."""
-    from autofr.backbones.costs import on_meta
+    from autofr.backbones import without_numbers
     from autofr.losses import create_loss
     from autofr.masks import landmark_scheme
     from autofr.search.policies import create_policy
@@ -38,7 +38,7 @@ def specs() -> Target:
         from autofr.exceptions import AutofrError
 
         def backbone(text: str) -> None:
-            on_meta(text, 32, 16)
+            without_numbers(text, 32, 16)
 
         def run(text: str) -> None:
             for parse in (create_loss, lambda t: create_policy(t, space, 0), backbone, landmark_scheme):
