@@ -21,9 +21,19 @@ def module_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _RUN, module, *arguments]
 
 
-def environment() -> dict[str, str]:
-    """The environment for such a process: it finds this autofr, and what it starts itself keeps to the same."""
+def environment(sharing: int = 1) -> dict[str, str]:
+    """The environment for such a process: it finds this autofr, and what it starts itself keeps to the same.
+
+    Args:
+        sharing: how many such processes compute at the same time. They divide this one's threads unless the user said
+            how many each has (``OMP_NUM_THREADS``): with as many as there are cores for each, they wait for each other.
+    """
     package = str(Path(__file__).resolve().parents[1])
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(place for place in (package, *others) if place not in ("", "."))
-    return os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    found = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    if sharing > 1:
+        import torch
+
+        found.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // sharing)))
+    return found

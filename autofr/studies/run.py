@@ -228,9 +228,10 @@ def _in_processes(
     """Run workers until no trial is left, also of those that died at their last one."""
     plan = Plan.load(study_dir)
     command = module_command("autofr.studies.worker", str(study_dir.absolute()), space)
+    alone = environment(sharing=workers)
     for _ in range(ROUNDS):
         processes = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone, start_new_session=True)
             for _ in range(workers)
         ]
         for process in processes:

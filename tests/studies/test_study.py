@@ -198,6 +198,9 @@ def test_several_workers_share_the_trials_and_survive_a_kill(
     wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
     workers = workers_of(study_dir)
     assert len(workers) == 2
+    if "OMP_NUM_THREADS" not in os.environ:  # they share the cores
+        shared = f"OMP_NUM_THREADS={max(1, torch.get_num_threads() // 2)}"
+        assert all(shared in Path(f"/proc/{pid}/environ").read_text().split("\0") for pid in workers)
     for pid in (process.pid, *workers):
         os.kill(pid, signal.SIGKILL)
     process.wait()
