@@ -31,7 +31,8 @@ def environment(sharing: int = 1) -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[1])
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(place for place in (package, *others) if place not in ("", "."))
-    found = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")}  # no rank itself
+    found = own | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     if sharing > 1:
         import torch
 

@@ -21,3 +21,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> AutofrError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
     return AutofrError(f"unknown {kind} '{name}'; did you mean {', '.join(near)}?")
+
+
+class AgreedError(AutofrError):
+    """An error that every rank of a mesh knows of: one of them has to tell it."""
+
+
+class RankError(AutofrError):
+    """An error of one rank of a mesh, which it has to tell itself."""

@@ -21,6 +21,7 @@ from autofr.tracking import tracking_uri
 from autofr.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from autofr.data.pack import Packed
     from autofr.detection.run import Found
     from autofr.sheet import Sheet
     from autofr.studies.run import StudyResult
@@ -181,6 +182,24 @@ def print_landmarks(found: Found) -> None:
     if found.report is not None:
         console.print(f"every miss: {found.report}", markup=False, soft_wrap=True)
     console.print(f"landmarks: {found.output}", markup=False, soft_wrap=True)
+
+
+def print_packed(packed: Packed) -> None:
+    """What ``autofr pack`` wrote, and what it left out."""
+    console = Console(highlight=False)
+    for line in packed.skipped[:5]:
+        console.print(f"  skipped: {line}", markup=False, soft_wrap=True)
+    if packed.skipped:
+        console.print(f"{len(packed.skipped)} images cannot be read: skipped")
+    if packed.bare:
+        console.print(f"{packed.bare} images have no landmarks: never masked")
+    (train, held), (identities, held_back) = packed.images, packed.identities
+    console.print(
+        f"{packed.shards} shards: {train} images of {identities} identities to train on, {held} of {held_back} to "
+        f"score on; {packed.folder}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def print_sheet(sheet: Sheet) -> None:

@@ -1,14 +1,16 @@
+import io
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from autofr import images
-from autofr.images import open_image, read_image
+from autofr.images import decode_image, decode_pixels, open_image, read_image
 
 
 def test_reads_any_mode_as_rgb_and_resizes(tmp_path: Path) -> None:
@@ -74,3 +76,57 @@ def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "face.png")
     with pytest.raises(OSError, match="no regular file"):
         open_image(tmp_path / "face.png")
+
+
+def jpeg(width: int, height: int, **save: Any) -> bytes:
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8))
+    out = io.BytesIO()
+    small.resize((width, height), Image.Resampling.BICUBIC).save(out, "JPEG", **save)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "save", [{}, {"progressive": True}, {"quality": 30}, {"subsampling": 0}, {"exif": b"Exif\x00\x00" + bytes(8)}]
+)
+def test_jpeg_is_what_pillow_decodes(save: dict[str, Any]) -> None:
+    raw = jpeg(64, 48, **save)
+    pixels, size = decode_pixels(raw, 64, 48, "a face")
+    assert size == (64, 48)
+    expected = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB")).transpose(2, 0, 1)
+    assert np.array_equal(pixels, expected)
+
+
+def test_jpeg_is_turned_as_the_camera_was_held() -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    raw = jpeg(64, 48, exif=exif)
+    pixels, size = decode_pixels(raw, 48, 64, "a face")
+    assert size == (48, 64)
+    assert np.array_equal(pixels, np.asarray(decode_image(io.BytesIO(raw), "a face")).transpose(2, 0, 1))
+
+
+def test_grey_and_other_formats_become_rgb() -> None:
+    for mode, kind in (("L", "JPEG"), ("CMYK", "JPEG"), ("LA", "PNG"), ("P", "PNG"), ("RGB", "BMP"), ("RGB", "WEBP")):
+        out = io.BytesIO()
+        Image.new(mode, (20, 20), 90 if mode in ("L", "P") else None).save(out, kind)
+        pixels, _ = decode_pixels(out.getvalue(), 20, 20, "a face")
+        assert pixels.shape == (3, 20, 20)
+
+
+@pytest.mark.parametrize("filled", [0, 1, 5])
+def test_a_jpeg_that_claims_a_huge_size_is_not_decoded(filled: int) -> None:
+    """Also where the way to its frame is obscured by bytes that decoders pass over."""
+    raw = bytearray(jpeg(64, 48))
+    frame = raw.index(b"\xff\xc0")
+    raw[frame + 5 : frame + 9] = (65500).to_bytes(2, "big") * 2
+    raw[2:2] = b"\xff" * filled
+    with pytest.raises(OSError, match=r"a face: .*4290250000 pixels"):
+        decode_pixels(bytes(raw), 64, 48, "a face")
+
+
+@pytest.mark.parametrize("kept", [2, 20, 300, 0.5, 0.9])
+def test_a_jpeg_that_is_cut_short(kept: float) -> None:
+    raw = jpeg(64, 48)
+    with pytest.raises(OSError, match="a face: "):
+        decode_pixels(raw[: int(kept * len(raw)) if kept < 1 else int(kept)], 64, 48, "a face")

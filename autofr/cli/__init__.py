@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from autofr import AutofrError, __version__
-from autofr.cli import browsing, evaluation, masks, study, training
+from autofr.cli import browsing, data, evaluation, masks, study, training
+from autofr.exceptions import RankError
+from autofr.launch import speaks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,14 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except AutofrError as error:
-        print(f"autofr: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a directory that cannot be written, a full disk
-        print(f"autofr: error: {error}", file=sys.stderr)
+    except (AutofrError, OSError) as error:  # OSError: a directory that cannot be written, a full disk
+        if speaks() or isinstance(error, RankError | OSError):  # else all ranks would say the same
+            print(f"autofr: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        print("autofr: interrupted", file=sys.stderr)
+        if speaks():
+            print("autofr: interrupted", file=sys.stderr)
         return 128 + int(getattr(stopped, "signal", signal.SIGINT))
     return 0
 
@@ -40,6 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="autofr", description="AutoML for face recognition that searches while it trains once.")
     parser.add_argument("--version", action="version", version=f"autofr {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (training, study, evaluation, masks, browsing):
+    for group in (training, study, evaluation, masks, data, browsing):
         group.add_commands(commands)
     return parser

@@ -8,6 +8,7 @@ from typing import Any
 
 from autofr import AutofrError
 from autofr.cli.common import add_landmarks, command
+from autofr.launch import speaks
 
 LOSSES = (
     "adaface, arcface, combined, cosface, curricularface, elasticface, lfs_softmax, magface, mv_softmax, norm_softmax, "
@@ -147,6 +148,14 @@ def add_how(p: argparse.ArgumentParser) -> None:
         metavar="W",
         help="weight of learning from the last generation's best network, for other architectures (default: 0)",
     )
+    how.add_argument(
+        "--class-rate",
+        type=float,
+        metavar="R",
+        help="Partial FC: share of the classes that a step meets (default: 1)",
+    )
+    how.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the network (default: fp32)")
+    how.add_argument("--compile", action="store_true", default=None, help="have torch.compile make the kernels")
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the images (default: 64*)")
     how.add_argument("--embedding-dim", type=int, metavar="D", help="length of the embedding (default: 128*)")
     how.add_argument("--device", metavar="DEV", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -158,6 +167,12 @@ def _add_where(p: argparse.ArgumentParser, default: str) -> None:
     where.add_argument("--run-dir", metavar="DIR", help=f"a new directory (default: {default})")
     where.add_argument("--resume", metavar="RUN_DIR", help="go on where this run stopped; settings come from it")
     where.add_argument("--no-tracking", action="store_true", help="do not write to MLflow")
+    where.add_argument(
+        "--mesh",
+        metavar="member=M,data=D",
+        help="under torchrun: members spread over groups of D ranks, each with a part of the batches and classes "
+        "(default: data=1)",
+    )
 
 
 def _search(arguments: argparse.Namespace) -> None:
@@ -167,7 +182,9 @@ def _search(arguments: argparse.Namespace) -> None:
     asked = _asked(arguments, "search")
     if "space" not in asked:
         raise AutofrError("name a search space with --space; 'autofr spaces' lists them")
-    print_search(search(**asked), asked["tracking"])
+    found = search(**asked)
+    if speaks():
+        print_search(found, asked["tracking"])
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -177,7 +194,9 @@ def _train(arguments: argparse.Namespace) -> None:
     asked = _asked(arguments, "train")
     if "loss" not in asked:
         raise AutofrError("name a loss with --loss, such as arcface:0.3")
-    print_search(train(**asked), asked["tracking"])
+    found = train(**asked)
+    if speaks():
+        print_search(found, asked["tracking"])
 
 
 def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:

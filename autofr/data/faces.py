@@ -96,15 +96,22 @@ def split_by_identity(faces: Faces, validation: int | None, seed: int) -> tuple[
         AutofrError: fewer than 2 validation identities, or fewer than 2 left to train on.
     """
     counts = torch.bincount(faces.labels, minlength=len(faces.identities)).numpy()
+    chosen = held_back(counts, validation, seed, faces.source)
+    held = torch.from_numpy(np.isin(faces.labels.numpy(), chosen))
+    return faces.subset((~held).nonzero().squeeze(1)), faces.subset(held.nonzero().squeeze(1))
+
+
+def held_back(
+    counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]], validation: int | None, seed: int, source: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Which identities validate, by the number of images that each has: see :func:`split_by_identity`."""
     eligible = np.flatnonzero(counts >= 2)
     count = max(2, min(200, len(counts) // 10, len(eligible))) if validation is None else validation
     if count < 2 or len(eligible) < count:
         raise AutofrError(
             f"validation needs 2 identities or more with 2 images or more each; asked for {count}, "
-            f"{faces.source} has {len(eligible)}"
+            f"{source} has {len(eligible)}"
         )
     if len(counts) - count < 2:
         raise AutofrError(f"{len(counts)} identities less {count} for validation leave fewer than 2 to train on")
-    rng = np.random.default_rng(derive_seed(seed, "split"))
-    held = torch.from_numpy(np.isin(faces.labels.numpy(), rng.choice(eligible, count, replace=False)))
-    return faces.subset((~held).nonzero().squeeze(1)), faces.subset(held.nonzero().squeeze(1))
+    return np.random.default_rng(derive_seed(seed, "split")).choice(eligible, count, replace=False)

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autofr.data.reading import Pixels, find_landmarks
+from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.images import SUFFIXES, read_image
+from autofr.images import SUFFIXES, Pixels, read_bytes, read_image
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class FolderScan:
     def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
         """See :class:`autofr.data.reading.Scan`."""
         return read_image(self.source / self.names[place], size, size)
+
+    def raw(self, place: int) -> bytes:
+        """See :class:`autofr.data.reading.Scan`."""
+        return read_bytes(self.source / self.names[place])
 
     def where(self, place: int) -> str:
         """See :class:`autofr.data.reading.Scan`."""

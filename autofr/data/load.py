@@ -12,6 +12,7 @@ from torch import Tensor
 from autofr.data.faces import Faces
 from autofr.data.reading import Scan, disk_reader, in_parallel
 from autofr.exceptions import AutofrError
+from autofr.launch import processes_here
 from autofr.masks import read_landmarks
 from autofr.masks.geometry import AWAY, UNSEEN
 
@@ -34,7 +35,7 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     """
     by_name, scheme = read_landmarks(scan.landmarks, scan.scheme) if scan.landmarks is not None else (None, None)
     count = len(scan.names)
-    cached = count * 3 * image_size**2 <= CACHE_SHARE * _free_memory()
+    cached = count * 3 * image_size**2 <= CACHE_SHARE * _free_memory() / processes_here()
     pixels = np.empty((count if cached else 0, 3, image_size, image_size), dtype=np.uint8)
     sizes = np.zeros((count, 2), dtype=np.float32)
     reasons: dict[int, str] = {}

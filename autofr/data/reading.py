@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autofr.exceptions import AutofrError
+from autofr.images import Pixels
 from autofr.masks import landmark_scheme
 
 PATIENCE = 300.0
@@ -30,7 +30,6 @@ STUCK = 120.0
 """Seconds after which a read that does not return is taken for one that never will."""
 
 T = TypeVar("T")
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Scan(Protocol):
@@ -57,6 +56,13 @@ class Scan(Protocol):
 
         Raises:
             OSError: it cannot be read; the message names it.
+        """
+
+    def raw(self, place: int) -> bytes:
+        """The bytes of the image at ``place``, as they are stored.
+
+        Raises:
+            OSError: they cannot be read; the message names it.
         """
 
     def where(self, place: int) -> str:
@@ -170,7 +176,8 @@ def disk_reader(scan: Scan, kept: Tensor, image_size: int) -> Callable[[Tensor],
 
     def read(wanted: Tensor) -> Tensor:
         numbers = kept[wanted].tolist()
-        pixels = np.empty((len(numbers), 3, image_size, image_size), dtype=np.uint8)
+        # In the order of decoded images: to copy one is then to copy a block.
+        pixels = np.empty((len(numbers), image_size, image_size, 3), dtype=np.uint8).transpose(0, 3, 1, 2)
         reasons: dict[int, str] = {}
 
         def one(place: int) -> None:

@@ -3,14 +3,17 @@
 A file is a row of records: a magic number, a length, the content, filled up to a multiple of 4 bytes. A record's
 content is a header (flag, label, two ids), ``flag`` more labels, and the bytes of an image. InsightFace's sets have
 records of the identities too, and one that says where those are; neither holds an image. The file is walked from record
-to record, so no index (``train.idx``) is needed, and nothing is believed that the file does not bear out.
+to record, so no index is needed; ``train.idx`` is checked where it is, and nothing is believed that the file does not
+bear out.
 """
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import struct
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +21,10 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from autofr.data.reading import Pixels, find_landmarks
+from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.images import decode_image
+from autofr.images import Pixels, decode_pixels
 
 MAGIC = 0xCED7230A
 MAX_RECORD = 2**26
@@ -48,21 +50,22 @@ class RecordScan:
 
     def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
         """See :class:`autofr.data.reading.Scan`."""
+        return decode_pixels(self.raw(place), size, size, self.where(place))
+
+    def raw(self, place: int) -> bytes:
+        """See :class:`autofr.data.reading.Scan`."""
         first, last, image_at = self.spans[place].tolist()
-        with open(self.source, "rb") as file:
-            file.seek(first)
-            raw = file.read(last - first)
+        file = os.open(self.source, os.O_RDONLY)
+        try:
+            raw = os.pread(file, last - first, first)
+        finally:
+            os.close(file)
         if len(raw) < last - first:
             raise OSError(f"{self.where(place)}: the file was cut short meanwhile")
         try:
-            content = _joined(raw)
+            return _joined(raw)[image_at:]
         except struct.error as error:
             raise OSError(f"{self.where(place)}: the file was changed meanwhile") from error
-        image = decode_image(io.BytesIO(content[image_at:]), self.where(place))
-        stored = image.size
-        if stored != (size, size):
-            image = image.resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(image).transpose(2, 0, 1), stored
 
     def where(self, place: int) -> str:
         """See :class:`autofr.data.reading.Scan`."""
@@ -90,14 +93,18 @@ def scan_records(path: str | Path, landmarks: str | Path | None = None, scheme: 
         raise AutofrError(f"no file {source}; --data takes a folder with one sub-folder an identity, or a .rec file")
     names: list[str] = []
     spans: list[tuple[int, int, int]] = []
+    starts = array("q")
     with open(source, "rb") as file:
         for number, (first, last, length, head) in enumerate(_records(source, file)):
+            starts.append(first)
             label, image_at = _header(source, first, length, head)
             if length > image_at:
                 names.append(f"{label:07d}/{number:08d}")
                 spans.append((first, last, image_at))
-    if not names:
-        raise AutofrError(f"{source} holds no images")
+        if not names:
+            raise AutofrError(f"{source} holds no images")
+        if source.with_suffix(".idx").is_file():
+            _check_index(source, file, starts, len(names))
     return RecordScan(source, names, find_landmarks(source.resolve(), landmarks, scheme), scheme, np.array(spans))
 
 
@@ -121,6 +128,44 @@ def _records(path: Path, file: BinaryIO) -> Iterator[tuple[int, int, int, bytes]
             if part in (0, 3):
                 break
         yield first, min(position, size), length, head
+
+
+def _check_index(path: Path, file: BinaryIO, starts: array[int], images: int) -> None:
+    """Nothing, if ``train.idx`` is of this file, and the record of key 0, which says how many images there are, right.
+
+    Raises:
+        AutofrError: it is not.
+    """
+    index = path.with_suffix(".idx")
+    remedy = f"make the index anew, or remove it: {path.name} is read without"
+    offsets: dict[int, int] = {}
+    for number, line in enumerate(index.read_bytes().splitlines(), 1):
+        match = re.fullmatch(rb"(\d{1,18})\t(\d{1,18})", line.strip())
+        if match is None:
+            raise AutofrError(f"{index}, line {number}: it has no key and place; {remedy}")
+        key, place = int(match[1]), int(match[2])
+        at = bisect_left(starts, place)
+        if at == len(starts) or starts[at] != place:
+            size = os.fstat(file.fileno()).st_size
+            what = f"past the end of {path.name}, {size} bytes" if place >= size else f"where {path.name} has no record"
+            raise AutofrError(f"{index}, line {number}: byte {place} of key {key} is {what}; {remedy}")
+        offsets[key] = place
+    if 0 not in offsets:
+        return
+    file.seek(offsets[0])
+    head = file.read(_WORD.size + _HEADER.size + 8)
+    if len(head) < _WORD.size + _HEADER.size + 8:
+        return
+    (_, length), flag = _WORD.unpack_from(head), _HEADER.unpack_from(head, _WORD.size)[0]
+    if flag != 2 or length != _HEADER.size + 8:
+        return  # a set whose first record is an image
+    first, last = struct.unpack_from("<2f", head, _WORD.size + _HEADER.size)
+    # float32: past 2**24 they are rounded.
+    if first != np.float32(images + 1) or not first <= last <= np.float32(max(offsets) + 1):
+        raise AutofrError(
+            f"{path}: its header says that records 1 to {first - 1:g} are images and those to {last - 1:g} identities; "
+            f"it has {images} images and {len(starts)} records: it is cut short, or of another set"
+        )
 
 
 def _word(path: Path, word: bytes, position: int, size: int) -> tuple[int, int]:

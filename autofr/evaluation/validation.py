@@ -6,9 +6,11 @@ import math
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from autofr.collectives import gather_rows
 from autofr.data.faces import Faces
+from autofr.distributed import ALONE, Mesh, parts
 from autofr.evaluation.embedding import embed, masked_copies, read_all
 from autofr.evaluation.errors import all_pairs_fnmr, impostors_allowed
 from autofr.exceptions import AutofrError
@@ -48,12 +50,13 @@ class Validation:
         fmr: false match rate at which FNMR is taken.
         seed: decides the masks.
         device: where scoring runs.
+        mesh: whose data ranks share the work.
 
     Raises:
         AutofrError: so few impostor pairs cannot show that rate.
     """
 
-    def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device) -> None:
+    def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device, mesh: Mesh = ALONE) -> None:
         counted = faces.labels
         places = faces.placement()
         if places is not None:
@@ -64,7 +67,7 @@ class Validation:
                 f"{len(faces.identities)} validation identities give {impostors} impostor pairs; an FMR of {fmr:g} "
                 f"needs {math.ceil(1 / fmr)}: raise --fmr or --validation-identities"
             )
-        self.faces, self.fmr, self.device = faces, fmr, device
+        self.faces, self.fmr, self.device, self.mesh = faces, fmr, device, mesh
         self.labels = faces.labels.to(device)
         self.plain = read_all(faces)
         self.masked = None
@@ -77,10 +80,16 @@ class Validation:
         """FNMR over all pairs of the validation images; NaN if something troubles the member whose backbone it is."""
         if trouble is not None:
             return Scores(math.nan, None if self.masked is None else math.nan)
-        gallery = embed(backbone, self.plain)
+        gallery = self._embed(backbone, self.plain)
         sfr = all_pairs_fnmr(gallery, self.labels, [self.fmr])[self.fmr]
         if self.masked is None:
             return Scores(sfr, None)
-        probes = embed(backbone, self.masked)
+        probes = self._embed(backbone, self.masked)
         seen = self.maskable
         return Scores(sfr, all_pairs_fnmr(gallery[seen], self.labels[seen], [self.fmr], probes[seen])[self.fmr])
+
+    def _embed(self, backbone: nn.Module, images: Tensor) -> Tensor:
+        """As :func:`embed`, of all images; each data rank does a part of them."""
+        shares = parts(len(images), self.mesh.data)
+        own = shares[self.mesh.part]
+        return gather_rows(embed(backbone, images[own.start : own.stop]), self.mesh, [*map(len, shares)])

@@ -14,8 +14,10 @@ class MarginLoss(nn.Module):
 
     The class centres are not here: they belong to the member that trains, so that its loss can be swapped without
     touching them. A subclass gives :meth:`target`; one that changes other cosines too, or hears the embeddings'
-    norms, gives :meth:`logits`; one that is no softmax gives :meth:`forward`. What it learns or averages is a
-    parameter or a buffer: it then travels with the weights and through a resume. Averages move in training mode only.
+    norms, gives :meth:`logits`; one that is no softmax gives :meth:`forward`, and the same sum by
+    parts with :meth:`pool`, :meth:`join` and :meth:`cost`, without which ranks cannot share its classes. What it learns
+    or averages is a parameter or a buffer: it then travels with the weights and through a resume. Averages move in
+    training mode only.
 
     Args:
         s: scale of the logits (the field's ``s``), above 0. ``None`` leaves it to the run's recipe, which has a
@@ -26,9 +28,11 @@ class MarginLoss(nn.Module):
             epochs: a full margin on random centres makes a small run stall. At 0 a softmax loss is
             :class:`NormSoftmax`.
         sub_centres: centres of each class; the cosines are then (B, sub_centres·C), a whole set of classes at a time.
+        classes: how many classes there are, where the cosines are to some of them; ``None``: to all.
     """
 
     sub_centres = 1
+    classes: int | None = None
     _scale_name = "s"
 
     def __init__(self, s: float | None = None) -> None:
@@ -69,7 +73,32 @@ class MarginLoss(nn.Module):
         Returns:
             A scalar of the cosines' dtype.
         """
-        return F.cross_entropy(self.logits(cosines, labels, norms), labels)
+        return F.cross_entropy(self.logits(self.nearest(cosines), labels, norms), labels)
+
+    def nearest(self, cosines: Tensor) -> Tensor:
+        """A class's cosine is the largest over its centres: (B, sub_centres·C) to (B, C)."""
+        return cosines if self.sub_centres == 1 else cosines.view(len(cosines), self.sub_centres, -1).amax(1)
+
+    def pool(self, others: Tensor) -> Tensor:
+        """What :meth:`cost` hears of other classes' logits: (B, K) to (B,), for any K of them. A softmax: log Σ exp."""
+        return others.logsumexp(1)
+
+    def join(self, pooled: Tensor) -> Tensor:
+        """What :meth:`pool` gives of all classes, from what it gave of each part of them: (B, parts) to (B,)."""
+        return pooled.logsumexp(1)
+
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        """What each face costs, (B,): :meth:`forward` is the mean of it.
+
+        Args:
+            own: (B,) logits of the faces' own classes.
+            others: (B,) all other classes' logits, pooled.
+            norms: see :meth:`forward`.
+        """
+        return F.softplus(others - own)
+
+    def _count(self, cosines: Tensor) -> int:
+        return cosines.shape[1] if self.classes is None else self.classes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.settings())})"
@@ -100,17 +129,33 @@ class AdditiveMarginLoss(MarginLoss):
         return [f"m={self.m:g}", *super().settings()]
 
 
+def goes_by_parts(loss: MarginLoss) -> bool:
+    """Whether :meth:`MarginLoss.cost` says the same as ``forward``: not where a subclass gave the latter alone."""
+    inner = getattr(loss, "loss", loss)
+    order = [*type(inner).__mro__]
+    first = {name: next(i for i, kind in enumerate(order) if name in vars(kind)) for name in ("forward", "cost")}
+    return first["cost"] <= first["forward"]
+
+
+class BinaryMarginLoss(AdditiveMarginLoss):
+    """A margin loss that asks of every class whether the face is of it, instead of which one: what other classes cost
+    adds up."""
+
+    def pool(self, others: Tensor) -> Tensor:
+        return F.softplus(others).sum(1)
+
+    def join(self, pooled: Tensor) -> Tensor:
+        return pooled.sum(1)
+
+    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        logits = self.logits(cosines, labels, norms)
+        others = with_target(F.softplus(logits), labels, torch.zeros_like(logits[:, 0])).sum(1)
+        return self.cost(of_target(logits, labels), others, norms).mean()
+
+
 def of_target(cosines: Tensor, labels: Tensor) -> Tensor:
     """Each row's cosine to its own class: (B, C) to (B,)."""
     return cosines.gather(1, labels.unsqueeze(1)).squeeze(1)
-
-
-def binary_costs(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """What every class's yes or no costs: -log σ(logit) of the own class, (B,), and the sum of -log σ(-logit) over the
-    others, (B,)."""
-    genuine = of_target(logits, labels)
-    costs = F.softplus(with_target(logits, labels, -genuine))
-    return of_target(costs, labels), with_target(costs, labels, torch.zeros_like(genuine)).sum(1)
 
 
 def with_target(cosines: Tensor, labels: Tensor, values: Tensor) -> Tensor:

@@ -31,10 +31,18 @@ class LFSSoftmax(MarginLoss):
         self.a = a
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        log_p = of_target(F.log_softmax(self.scale * cosines, dim=1), labels)
+        return self._costs(of_target(F.log_softmax(self.logits(cosines, labels, norms), dim=1), labels)).mean()
+
+    def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        return self.scale * cosines
+
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        return self._costs(-F.softplus(others - own))
+
+    def _costs(self, log_p: Tensor) -> Tensor:
         # The ramp works on the margin: 1 - a is exp(s·m).
         a = 1 - (1 - self.a) ** self.ramp
-        return (torch.log1p(a * torch.expm1(log_p)) - log_p).mean()
+        return torch.log1p(a * torch.expm1(log_p)) - log_p
 
     def settings(self) -> list[str]:
         return [f"a={self.a:g}", *super().settings()]

@@ -48,9 +48,14 @@ class MagFace(MarginLoss):
         return self.scale * with_target(cosines, labels, add_angle(of_target(cosines, labels), m))
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
+        return super().forward(cosines, labels, norms) + self._g(norms).mean().to(cosines.dtype)
+
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        return super().cost(own, others, norms) + self._g(norms).to(own.dtype)
+
+    def _g(self, norms: Tensor | None) -> Tensor:
         a = self._lengths(norms)
-        cost = self.ramp * self.lambda_g * (a / self.u_a**2 + 1 / a).mean()
-        return super().forward(cosines, labels, norms) + cost.to(cosines.dtype)
+        return self.ramp * self.lambda_g * (a / self.u_a**2 + 1 / a)
 
     def _lengths(self, norms: Tensor | None) -> Tensor:
         return self._norms(norms).clamp(self.l_a, self.u_a)

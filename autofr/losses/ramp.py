@@ -40,12 +40,22 @@ class MarginRamp(MarginLoss):
 
     def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         self._rise()
+        self.loss.classes = self.classes
         return self.loss.logits(cosines, labels, norms)
 
     def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         self._rise()
         value: Tensor = self.loss(cosines, labels, norms)
         return value
+
+    def pool(self, others: Tensor) -> Tensor:
+        return self.loss.pool(others)
+
+    def join(self, pooled: Tensor) -> Tensor:
+        return self.loss.join(pooled)
+
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        return self.loss.cost(own, others, norms)
 
     def _rise(self) -> None:
         # A tensor, not a number: reading it would wait for the device at every step.

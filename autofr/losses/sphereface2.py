@@ -6,12 +6,13 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from autofr.losses.base import AdditiveMarginLoss, binary_costs, of_target, with_target
+from autofr.losses.base import BinaryMarginLoss, of_target, with_target
 from autofr.losses.cosface import cosine_margin
 
 
-class SphereFace2(AdditiveMarginLoss):
+class SphereFace2(BinaryMarginLoss):
     """SphereFace2-C (Wen et al., ICLR 2022): for every class, is the face of it or not?
 
     With g(z) = 2((z + 1)/2)^t - 1 and a learned bias b, a face costs ``lw``/r times
@@ -45,11 +46,10 @@ class SphereFace2(AdditiveMarginLoss):
         similarity = 2 * ((cosines + 1) / 2).clamp_min(0) ** self.t - 1
         m = self.m * self.ramp
         paid = with_target(similarity + m, labels, of_target(similarity, labels) - m)
-        return self.scale * paid + self._start(cosines.shape[1]) + self.bias.to(cosines.dtype)
+        return self.scale * paid + self._start(self._count(cosines)) + self.bias.to(cosines.dtype)
 
-    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        own, others = binary_costs(self.logits(cosines, labels, norms), labels)
-        return self.lw / self.scale * (self.lambda_ * own + (1 - self.lambda_) * others).mean()
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        return self.lw / self.scale * (self.lambda_ * F.softplus(-own) + (1 - self.lambda_) * others)
 
     def _start(self, classes: int) -> float:
         """The bias at which λ·σ(-target) = (1 - λ)·(C - 1)·σ(other), all cosines being 0."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from autofr.losses.arcface import ArcFace
 
 
@@ -23,11 +21,6 @@ class SubCentreArcFace(ArcFace):
         if not (isinstance(k, int) and k >= 1):
             raise ValueError(f"SubCentreArcFace's k is a whole number, 1 or more, got {k}")
         self.sub_centres = k
-
-    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        """As :meth:`MarginLoss.forward`, on ``cosines`` (B, k·C): all classes' first centres, then all second ones."""
-        nearest = cosines.view(len(cosines), self.sub_centres, -1).amax(1)
-        return super().forward(nearest, labels, norms)
 
     def settings(self) -> list[str]:
         return [*super().settings(), f"k={self.sub_centres}"]

@@ -6,12 +6,13 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from autofr.losses.base import AdditiveMarginLoss, binary_costs, of_target, with_target
+from autofr.losses.base import BinaryMarginLoss, of_target, with_target
 from autofr.losses.cosface import cosine_margin
 
 
-class UniFace(AdditiveMarginLoss):
+class UniFace(BinaryMarginLoss):
     """UniFace's unified cross-entropy with margin (Zhou et al., ICCV 2023): one threshold b for all classes. A face
     costs log(1 + exp(-s·(cos θ_y - m) + b)) + λ·Σ_j≠y log(1 + exp(s·cos θ_j - b)).
 
@@ -32,11 +33,10 @@ class UniFace(AdditiveMarginLoss):
 
     def logits(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
         paid = with_target(cosines, labels, of_target(cosines, labels) - self.m * self.ramp)
-        return self.scale * paid - math.log(10 * cosines.shape[1]) - self.bias.to(cosines.dtype)
+        return self.scale * paid - math.log(10 * self._count(cosines)) - self.bias.to(cosines.dtype)
 
-    def forward(self, cosines: Tensor, labels: Tensor, norms: Tensor | None = None) -> Tensor:
-        own, others = binary_costs(self.logits(cosines, labels, norms), labels)
-        return (own + self.lambda_ * others).mean()
+    def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
+        return F.softplus(-own) + self.lambda_ * others
 
     def settings(self) -> list[str]:
         extra = [f"lambda_={self.lambda_:g}"] if self.lambda_ != 1 else []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from autofr.backbones.slices import put, window
-from autofr.search.member import Member, State
+from autofr.search.member import Place, State
 from autofr.search.pareto import ParetoSet, Point
 
 
@@ -34,7 +34,7 @@ class Entry:
         """The tensors of that member's network."""
         if self.best is not None:
             return self.best
-        return {n.removeprefix("backbone."): t for n, t in self.state.items() if n.startswith("backbone.")}
+        return network_of(self.state)
 
 
 FORGIVEN = 0.02
@@ -59,10 +59,22 @@ class WeightBank:
         self.entries: dict[str, Entry] = {}
         self.pareto = ParetoSet()
 
-    def update(self, members: Sequence[Member], rewards: Sequence[float], generation: int) -> int:
+    def update(
+        self,
+        members: Sequence[Place],
+        rewards: Sequence[float],
+        generation: int,
+        state_of: Callable[[int], State],
+    ) -> int:
         """Take, for every key, the weights of the member with the highest reward of this generation.
 
         A member whose reward is NaN is never taken; the lower index wins a tie.
+
+        Args:
+            members: all of the population, wherever they are.
+            rewards: of each.
+            generation: which one.
+            state_of: a copy of a member's state, by its place in ``members``.
 
         Returns:
             Index of the best member of all.
@@ -76,42 +88,45 @@ class WeightBank:
             if members[i].elastic:
                 mine = [j for j in ranked if members[j].key == key]
                 shares = [math.exp((rewards[j] - rewards[i]) / FORGIVEN) for j in mine]
-                state = self._merged(key, [members[j] for j in mine], shares)
-                self.entries[key] = Entry(state, generation, members[i].index, network_state(members[i]))
+                parts = [state_of(j) for j in mine]
+                state = self._merged(key, parts, shares)
+                self.entries[key] = Entry(state, generation, members[i].index, network_of(parts[-1]))
             else:
-                self.entries[key] = Entry(members[i].state(), generation, members[i].index)
+                self.entries[key] = Entry(state_of(i), generation, members[i].index)
         return ranked[-1]
 
-    def _merged(self, key: str, members: Sequence[Member], shares: Sequence[float]) -> State:
-        """The entry of ``key`` after its ``members``, the best one last: every number the mean over those that hold it,
-        and as it was where none does. What is no average (a count) is the best one's."""
+    def _merged(self, key: str, parts: Sequence[State], shares: Sequence[float]) -> State:
+        """The entry of ``key`` after its members' states, the best one last: every number the mean over those that hold
+        it, and as it was where none does. What is no average (a count) is the best one's."""
         state = {name: tensor.clone() for name, tensor in self.entries[key].state.items()}
-        parts = [member.state() for member in members]
         for name in dict.fromkeys(name for part in parts for name in part):
             mine = [(part[name], share) for part, share in zip(parts, shares, strict=True) if name in part]
-            if name not in state:  # momentum that nobody had before
-                state[name] = torch.zeros_like(state[name.removeprefix("momentum.")])
-            if not state[name].is_floating_point():
+            if not state[name].is_floating_point() or name == "scaler":
                 put(state, {name: mine[-1][0]})
                 continue
             total, held = torch.zeros_like(state[name]), torch.zeros_like(state[name])
             for tensor, share in mine:
                 place = window(total.shape, tensor.shape)
-                total[place] += share * tensor
+                total[place] += share * tensor.to(total.device)
                 held[place] += share
             state[name] = torch.where(held > 0, total / held.clamp(min=1e-30), state[name])
         return state
 
     def offer(
-        self, members: Sequence[Member], rewards: Sequence[float], costs: Sequence[float], generation: int
+        self,
+        members: Sequence[Place],
+        rewards: Sequence[float],
+        costs: Sequence[float],
+        generation: int,
+        state_of: Callable[[int], State],
     ) -> None:
         """Show the members to the Pareto set; one whose reward is NaN is not."""
-        for member, reward, cost in zip(members, rewards, costs, strict=True):
+        for i, (member, reward, cost) in enumerate(zip(members, rewards, costs, strict=True)):
             point = Point(member.network, -reward, cost, generation, member.index)
             if not math.isnan(reward) and self.pareto.takes(point):
-                self.pareto.offer(replace(point, tensors=network_state(member)))
+                self.pareto.offer(replace(point, tensors=network_of(state_of(i))))
 
 
-def network_state(member: Member) -> State:
-    """The tensors of a member's network, copied."""
-    return {name: t.detach().clone().contiguous() for name, t in member.backbone.state_dict().items()}
+def network_of(state: State) -> State:
+    """The tensors of a member's network, of its state."""
+    return {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}

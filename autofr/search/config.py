@@ -11,9 +11,11 @@ import torch
 import autofr
 from autofr.constraints import name_of
 from autofr.data import Faces
+from autofr.data.shards import Shards
 from autofr.data.synthetic import SYNTHETIC_SIZE
 from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
+from autofr.launch import launched, torchrun_command
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.progress import command_name
 from autofr.search.policies import VERSION as POLICIES
@@ -46,10 +48,10 @@ def resolved_recipe(call: dict[str, Any], images: int) -> Recipe:
 
 
 def resolved_config(
-    space: SearchSpace, call: dict[str, Any], recipe: Recipe, device: torch.device, faces: Faces, validation: int
+    space: SearchSpace, call: dict[str, Any], recipe: Recipe, device: torch.device, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """What ``config.json`` holds: everything that decides what a run does, as JSON-able values."""
-    built_in = call["data"] is None
+    """What ``config.json`` holds: everything that decides what a run does, as JSON-able values. ``data`` is
+    :func:`data_config`'s."""
     return {
         "version": autofr.__version__,
         "space": {
@@ -57,23 +59,32 @@ def resolved_config(
             **described(space),
         },
         **({"trade": {"cost": call["cost"], "prefer": call["prefer"]}} if space.architecture else {}),
-        "data": {
-            "source": None if built_in else str(Path(faces.source).resolve()),
-            "landmarks": None if call["landmarks"] is None else str(Path(call["landmarks"]).resolve()),
-            "landmark_scheme": call["landmark_scheme"],
-            "images": len(faces),
-            "identities": len(faces.identities),
-            "validation_identities": validation,
-            "fingerprint": faces.fingerprint(),
-        },
+        "data": data,
         "masks": MASKS,
         "policies": POLICIES,
         "policy": call["policy"],
         "population": int(call["population"]),
         "seed": int(call["seed"]),
-        "device": str(device),
+        "device": device.type if launched() else str(device),
         "recipe": recipe.to_json(),
     }
+
+
+def data_config(call: dict[str, Any], faces: Faces | Shards, held_back: Faces) -> dict[str, Any]:
+    """What ``config.json`` holds of the faces: all of a set, or shards; and those held back."""
+    return {
+        "source": None if call["data"] is None else faces.source if "://" in faces.source else _absolute(faces.source),
+        "landmarks": None if call["landmarks"] is None else _absolute(call["landmarks"]),
+        "landmark_scheme": call["landmark_scheme"],
+        "images": len(faces) + (len(held_back) if isinstance(faces, Shards) else 0),
+        "identities": faces.identities + faces.held_back if isinstance(faces, Shards) else len(faces.identities),
+        "validation_identities": len(held_back.identities),
+        "fingerprint": faces.fingerprint(),
+    }
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).resolve())
 
 
 def described(space: SearchSpace) -> dict[str, Any]:
@@ -119,6 +130,7 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
         stored.setdefault(f"recipe.{name}", field.default)
     # Data and space may have moved: the fingerprint and the options say whether they are the same.
     skipped = {"version", "space.name", "data.source", "data.landmarks", "run.id", "run.started"}
+    skipped |= {"run.job", "run.mesh"}  # and another number of processes may go on
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
         listed = "; ".join(f"{k} was {str(stored.get(k))[:200]}, is {str(now.get(k))[:200]}" for k in different)
@@ -130,5 +142,9 @@ def resume_command(run_dir: Path, config: dict[str, Any]) -> str:
     command, name = "train" if config["population"] == 1 else "search", config["space"]["name"]
     if name is None:  # built in Python: nothing to name on a command line
         return f"autofr.{command}(..., run_dir={str(run_dir)!r}, resume=True)"
-    by_path = ["--space", name] if name not in shipped_spaces() and command == "search" else []
-    return shlex.join([command_name(), command, "--resume", str(run_dir), *by_path])
+    words = [command, "--resume", str(run_dir)]
+    words += ["--space", name] if name not in shipped_spaces() and command == "search" else []
+    if not launched():
+        return shlex.join([command_name(), *words])
+    mesh = config.get("run", {}).get("mesh")
+    return shlex.join([*torchrun_command(), "-m", "autofr", *words, *(["--mesh", mesh] if mesh else [])])

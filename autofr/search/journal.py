@@ -5,7 +5,8 @@ A run directory holds::
     config.json          what was asked for, resolved
     journal.jsonl        one line a committed generation
     journal.copy.jsonl   the same once more: a line that is damaged in one of them is read from the other
-    checkpoints/         gen-0007.safetensors: the weight bank after generation 7
+    checkpoints/         gen-0007.safetensors: the weight bank after generation 7; where ranks share the class centres,
+                         gen-0007.shard-0-of-2.safetensors: those of each
     lock                 held by the process that works here
     model/               the best network, when the search is done
 
@@ -21,18 +22,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from autofr.distributed import ALONE, Mesh
 from autofr.exceptions import AutofrError
 from autofr.files import append_durably, sha256, write_bytes, write_durably
 from autofr.interrupts import held
 from autofr.search.bank import Entry, WeightBank
-from autofr.search.bank_file import load_bank, save_bank
+from autofr.search.bank_file import load_bank, save_bank, save_shards, shards_are_whole
 from autofr.search.record import Record
 
 MAX_LINE, MAX_JOURNAL = 2**26, 2**32
 """Bytes of a generation's line and of a journal; what is longer was not written by a search."""
 
 _FIRST = "gen-0000.safetensors"
-_OURS = re.compile(r"gen-\d+\.safetensors(\.tmp)?|\.tmp\w+")
+_OURS = re.compile(r"gen-\d+(\.shard-\d+-of-\d+)?\.safetensors(\.tmp)?|\.tmp\w+")
 """Names of checkpoints, and of what a killed process left of one: ours, and safetensors' own."""
 
 
@@ -41,6 +43,7 @@ class Journal:
 
     Args:
         run_dir: an existing directory.
+        mesh: whose lead writes; its partners write their class centres.
 
     Attributes:
         records: committed generations, oldest first: those before the first line that cannot be read.
@@ -49,8 +52,8 @@ class Journal:
             generations before it.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
+    def __init__(self, run_dir: Path, mesh: Mesh = ALONE) -> None:
+        self.run_dir, self.mesh = run_dir, mesh
         self.path, self.copy = run_dir / "journal.jsonl", run_dir / "journal.copy.jsonl"
         self.checkpoints = run_dir / "checkpoints"
         self.notes: list[str] = []
@@ -133,30 +136,44 @@ class Journal:
                 its line was written, and the copy's was not.
         """
         with held():
-            self.checkpoints.mkdir(exist_ok=True)
             name = f"gen-{record.generation:04d}.safetensors"
-            write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank))
-            record = replace(record, checkpoint=name, sha256=sha256(self.checkpoints / name))
-            append_durably(self.path, record.to_line())
-            self.records.append(record)  # it counts, whatever becomes of the copy
-            append_durably(self.copy, record.to_line())
-            self._clean_up()
+            self.checkpoints.mkdir(exist_ok=True)
+            shards = save_shards(self.checkpoints / name, bank, self.mesh)
+            if self.mesh.lead:
+                write_durably(self.checkpoints / name, lambda temporary: save_bank(temporary, bank, shards))
+                record = replace(record, checkpoint=name, sha256=sha256(self.checkpoints / name))
+                append_durably(self.path, record.to_line())
+                self.records.append(record)  # it counts, whatever becomes of the copy
+                append_durably(self.copy, record.to_line())
+                self._clean_up()
+            record = self.mesh.said(record)
+            if not self.mesh.lead:
+                self.records.append(record)
             return record
 
     def _clean_up(self) -> None:
         kept = {r.checkpoint for r in kept_records(self.records)}
         newest = self.records[-1].checkpoint
         for file in self.checkpoints.iterdir():
-            if _OURS.fullmatch(file.name) and file.name not in kept and file.name <= newest:
+            main = re.sub(r"\.shard-\d+-of-\d+", "", file.name)
+            if _OURS.fullmatch(file.name) and main not in kept and file.name <= newest:
                 file.unlink()
 
     def recover(self) -> WeightBank:
-        """The bank of the last generation whose checkpoint is whole. Later records are dropped, and named in
-        ``notes``: their generations are run again. Dropped lines stay in ``journal.jsonl.damaged``.
+        """The bank of the last generation whose checkpoint is whole, with this rank's class centres. Later records are
+        dropped, and named in ``notes``: their generations are run again. Dropped lines stay in
+        ``journal.jsonl.damaged``.
 
         Raises:
             AutofrError: no checkpoint is whole.
         """
+        self.mesh.agreed(self._repair if self.mesh.lead else lambda: None)
+        if not self.mesh.lead:
+            self.records = self._read()
+        return load_bank(self.checkpoints / self.records[-1].checkpoint, self.mesh) if self.records else WeightBank()
+
+    def _repair(self) -> None:
+        """Leave nothing but what can be gone on from."""
         records = list(self.records)
         if self.damage is not None:
             self.notes.append(f"{self.damage}: the generations from there on are dropped")
@@ -180,10 +197,8 @@ class Journal:
                     write_bytes(path.with_name(f"{path.name}.damaged"), path.read_bytes())
                 write_bytes(path, lines)
         self.records, self.damage = records, None
-        if not records:
-            return WeightBank()
-        self._clean_up()
-        return load_bank(self.checkpoints / records[-1].checkpoint)
+        if records:
+            self._clean_up()
 
     def winner(self, record: Record) -> Entry | None:
         """The winner's weights of a committed generation; ``None`` if its checkpoint was cleaned up or is damaged."""
@@ -194,7 +209,7 @@ class Journal:
     def whole(self, record: Record) -> bool:
         """Whether the checkpoint of ``record`` is there, and what was written."""
         file = self.checkpoints / record.checkpoint
-        return file.is_file() and sha256(file) == record.sha256
+        return file.is_file() and sha256(file) == record.sha256 and shards_are_whole(file)
 
 
 def entry_of(bank: WeightBank, record: Record) -> Entry:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autofr.data.loader import TrainingBatches
+from autofr.distributed import Mesh
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.progress import Display
 from autofr.search.bank import WeightBank
 from autofr.search.journal import Journal
+from autofr.search.member import Place
 from autofr.search.pareto import Trade
 from autofr.search.policies import Policy
 from autofr.search.population import Population
@@ -36,11 +38,16 @@ class Run:
     validation: Validation
     journal: Journal
     tracker: Tracker
+    mesh: Mesh
     display: Display
     seed: int
     trade: Trade
     cost: Callable[[str], float]
     watch: Callable[[Record], None]
+
+    def costs(self, places: Sequence[Place]) -> list[float]:
+        """What each member's network costs; nothing where the space has but one."""
+        return [self.cost(place.network) for place in places] if self.population.space.architecture else []
 
 
 class EveryMemberDivergedError(Exception):
@@ -78,40 +85,46 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     started = time.monotonic()
     policy_before = run.policy.state()
 
-    assignments = run.policy.ask(run.population.size)
+    assignments = run.mesh.decided(lambda: run.policy.ask(run.population.size))
     members = run.population.take(assignments, run.bank)
-    origins = [run.bank.entries[member.key] for member in members]
+    places = run.population.places
+    origins = [run.bank.entries[place.key] for place in places]
     before = run.validation.score(members[0].backbone).to_json() if generation == 0 else None
 
     guide = run.population.guide(run.bank, run.journal.records[-1] if generation else None)
     train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance, guide)
     run.population.settle()
 
-    troubles = run.population.troubles()
-    scores = [run.validation.score(m.backbone, trouble) for m, trouble in zip(members, troubles, strict=True)]
-    rewards = [score.reward for score in scores]
-    troubles = [t or (NOT_FINITE if math.isnan(r) else None) for t, r in zip(troubles, rewards, strict=True)]
+    scored = [
+        (trouble, member.mean_loss, run.validation.score(member.backbone, trouble))
+        for member, trouble in zip(members, run.population.troubles(), strict=True)
+    ]
+    found = run.mesh.gathered({member.index: said for member, said in zip(members, scored, strict=True)})
+    scores, rewards = [score for _, _, score in found], [score.reward for _, _, score in found]
+    troubles = [t or (NOT_FINITE if math.isnan(score.reward) else None) for t, _, score in found]
     if None not in troubles:
         run.policy.load(policy_before)
         first, last = run.timetable.steps_of(generation)
         advance(first - last)
         raise EveryMemberDivergedError(f"every member diverged (the first {troubles[0]})")
 
-    costs = [run.cost(member.network) for member in members] if run.population.space.architecture else []
-    run.policy.tell(assignments, [*map(run.trade.worth, rewards, costs)] if costs else rewards)
-    winner = run.bank.update(members, rewards, generation)
+    costs = run.mesh.decided(lambda: run.costs(places))
+    run.mesh.decided(
+        lambda: run.policy.tell(assignments, [*map(run.trade.worth, rewards, costs)] if costs else rewards)
+    )
+    winner = run.bank.update(places, rewards, generation, run.population.state_of)
     if costs:
-        run.bank.offer(members, rewards, costs, generation)
+        run.bank.offer(places, rewards, costs, generation, run.population.state_of)
     record = Record(
         generation=generation,
         epoch=run.timetable.steps_of(generation)[1] / run.timetable.steps_per_epoch,
         assignments=assignments,
         drawn=[run.population.space.describe(assignment) for assignment in assignments],
-        keys=[member.key for member in members],
-        networks=[member.network for member in members],
+        keys=[place.key for place in places],
+        networks=[place.network for place in places],
         costs=costs,
         parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
-        losses=[member.mean_loss if math.isfinite(member.mean_loss) else None for member in members],
+        losses=[loss if math.isfinite(loss) else None for _, loss, _ in found],
         scores=[score.to_json() for score in scores],
         rewards=[None if math.isnan(reward) else reward for reward in rewards],
         troubles=troubles,

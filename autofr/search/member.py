@@ -5,26 +5,47 @@ from __future__ import annotations
 import copy
 import math
 from collections import deque
-from typing import TypeAlias
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from autofr.backbones import create_backbone
 from autofr.backbones.slices import take
+from autofr.collectives import average, shared, sum_over_partners
 from autofr.data.loader import Batch
 from autofr.dimensions import Value
+from autofr.distributed import ALONE, Mesh, lost_contact
+from autofr.exceptions import AutofrError
 from autofr.losses import MarginLoss
+from autofr.losses.partial_fc import PartialFC
+from autofr.seeding import seeded
 from autofr.spaces import SearchSpace
 from autofr.training.batchnorm import BATCHES, recalibrate
 from autofr.training.distillation import relation_loss
+from autofr.training.precision import Precision
 from autofr.training.recipe import Recipe
 
 State: TypeAlias = dict[str, Tensor]
 
 EXPLODED = 10.0
 """A generation's mean loss that is this many times the loss of its first batch (or 1, if that is less) has exploded."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one member of the population is in a generation, whichever process trains it.
+
+    Attributes:
+        index, network, key, elastic: see :class:`Member`.
+    """
+
+    index: int
+    network: str
+    key: str
+    elastic: bool
 
 
 class Member:
@@ -43,30 +64,41 @@ class Member:
     """
 
     def __init__(
-        self, index: int, network: str, space: SearchSpace, recipe: Recipe, classes: int, device: torch.device
+        self,
+        index: int,
+        network: str,
+        space: SearchSpace,
+        recipe: Recipe,
+        classes: int,
+        device: torch.device,
+        mesh: Mesh = ALONE,
     ):
         self.index, self.network, self.key = index, network, space.family(network)
         self.elastic = space.elastic is not None
         self.clip, self.distil = recipe.clip, recipe.distil
         self.backbone = create_backbone(network, recipe.image_size, recipe.embedding_dim).to(device)
+        if device.type == "cuda":  # as batches are; on a CPU it changes nothing
+            self.backbone.to(memory_format=torch.channels_last)
         self._choice = space.dimensions["loss"]
         self._pool = [_own(option, recipe.scale) for option in self._choice.options]
         self.losses = nn.ModuleList(self._pool).to(device)
-        # The classes' first centres, then their second ones ... A loss with fewer than another uses the first blocks,
-        # and the optimizer leaves the others alone: each block is a parameter of its own.
-        self.centres = [
-            nn.Parameter(torch.randn(classes, recipe.embedding_dim, device=device) * 0.01)
-            for _ in range(max(loss.sub_centres for loss in self._pool))
-        ]
-        named = [(f"centres.{k}" if k else "centres", block) for k, block in enumerate(self.centres)]
-        named += [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
+        sub_centres = max(loss.sub_centres for loss in self._pool)
+        self.head = PartialFC(classes, recipe.embedding_dim, sub_centres, recipe.class_rate, mesh, device)
+        named = [(f"backbone.{n}", p) for n, p in self.backbone.named_parameters()]
         named += [(f"losses.{n}", p) for n, p in self.losses.named_parameters()]
         self.parameters: dict[str, nn.Parameter] = dict(named)
+        self.trained = [*self.head.parameters_to_train, *self.parameters.values()]
         self.optimizer = torch.optim.SGD(
-            self.parameters.values(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            self.trained, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
+        for parameter in self.trained:  # from the start: a fused step takes all of its parameters' or none
+            self.optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
         self.loss = self._pool[0]
         self.failure: Exception | None = None
+        self.mesh, self.device, self.precision = mesh, device, Precision(recipe.precision)
+        self.scaler = self.precision.scaler(device, mesh)
+        compiled = cast(nn.Module, torch.compile(self.backbone)) if recipe.compile else self.backbone
+        self._forward = shared(compiled, mesh)
         self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
         self._met: deque[Tensor] = deque(maxlen=BATCHES if self.elastic else 0)  # images that all members share
 
@@ -75,47 +107,86 @@ class Member:
         self.loss = self._choice.pick(self._pool, loss)
         self.failure = None
         self._met.clear()
-        self._sum = torch.zeros((), device=self.centres[0].device)
+        self._sum = torch.zeros((), device=self.device)
         self._first, self._steps = self._sum, 0
 
     def step(self, batch: Batch, lr: float, ramp: float) -> None:
-        """One SGD step on a batch. What its loss or network raises is its own affair, kept in ``failure``."""
+        """One SGD step on a batch. What its loss or network raises is its own affair, kept in ``failure``.
+
+        Raises:
+            AutofrError: it failed, and other ranks share it: they would wait for it for ever.
+        """
         if self.failure is None:
             try:
                 self._step(batch, lr, ramp)
             except Exception as error:  # of any code: the loss may be the user's
                 self.failure = error
+                self._if_shared(error)
 
     def settle(self) -> None:
         """After a segment: a variant of an elastic backbone takes BatchNorm averages of its own, over the last batches
-        that it met. Those from the bank are of other variants, and a short segment does not replace them."""
+        that it met. Those from the bank are of other variants, and a short segment does not replace them. Ranks that
+        share a member take the mean of their averages."""
         if self._met and self.failure is None:
             try:
                 recalibrate(self.backbone, self._met)
             except Exception as error:  # as in a step: the network may be the user's
                 self.failure = error
+                self._if_shared(error)
         self._met.clear()
+        average([b for b in self.backbone.buffers() if b.is_floating_point()], self.mesh)
+
+    def _if_shared(self, error: Exception) -> None:
+        if self.mesh.data > 1 and lost_contact(error):
+            raise error
+        if self.mesh.data > 1:
+            raise AutofrError(f"member {self.index + 1} failed on one of its ranks: {error}") from error
 
     def _step(self, batch: Batch, lr: float, ramp: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.loss.ramp = ramp
         self._met.append(batch.images)
-        embeddings = self.backbone(batch.images)
-        used = self.centres[: self.loss.sub_centres]
-        centres = used[0] if len(used) == 1 else torch.cat([*used])
-        cosines = F.linear(F.normalize(embeddings, dim=1), F.normalize(centres, dim=1))
-        loss = self.loss(cosines.float().clamp(-1, 1), batch.labels, embeddings.float().norm(dim=1))
+        sizes = [*batch.sizes] or [len(batch.labels)]
+        with self.precision.context(self.device):
+            embeddings = self._forward(batch.images).float()
+        with seeded(batch.seed, "classes", self.mesh.part) if self.head.rate < 1 else nullcontext():
+            self.head.draw(batch.labels, self.optimizer, sizes)
+        with seeded(batch.seed, "loss", self.index) if self.mesh.data > 1 else nullcontext():  # all draw the same
+            loss = self.head(embeddings, batch.labels, self.loss, sizes)
         if batch.relations is not None and batch.guide != self.key:
             loss = loss + self.distil * relation_loss(embeddings, batch.relations)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for p in self.parameters.values() if p.grad is not None], self.clip)
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()
+        self.head.scale_gradients()
+        average([p.grad for p in self.losses.parameters() if p.grad is not None], self.mesh)
+        self.scaler.unscale_(self.optimizer)
+        self._clip_gradients()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.head.keep(self.optimizer)
         if not self._steps:
             self._first = loss.detach()
         self._sum = self._sum + loss.detach()
         self._steps += 1
+
+    def _clip_gradients(self) -> None:
+        own = [p for p in self.head.parameters_to_train if p.grad is not None]
+        common = [p for p in self.parameters.values() if p.grad is not None]
+        if self.mesh.data == 1:
+            nn.utils.clip_grad_norm_([*own, *common], self.clip)
+            return
+        # Each rank has the gradients of its classes; of all else they have the same.
+        squares = sum_over_partners(
+            nn.utils.get_total_norm([p.grad for p in own if p.grad is not None]) ** 2, self.mesh
+        )
+        total = (squares + nn.utils.get_total_norm([p.grad for p in common if p.grad is not None]) ** 2).sqrt()
+        nn.utils.clip_grads_with_norm_([*own, *common], self.clip, total)
+
+    @property
+    def centres(self) -> list[nn.Parameter]:
+        """The class centres of this rank, by block (:class:`autofr.losses.partial_fc.PartialFC`)."""
+        return [*self.head.blocks]
 
     @property
     def mean_loss(self) -> float:
@@ -141,14 +212,19 @@ class Member:
         return {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
 
     def _tensors(self) -> State:
-        state = {n: p.detach() for n, p in self.parameters.items() if n.startswith("centres")}
+        state = {_centres(k): block.detach() for k, block in enumerate(self.head.blocks)}
         state |= {f"backbone.{n}": t for n, t in self.backbone.state_dict().items()}
         state |= {f"losses.{n}": t for n, t in self.losses.state_dict().items()}
-        for name, parameter in self.parameters.items():
-            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                state[f"momentum.{name}"] = momentum
+        state |= {f"momentum.{name}": momentum for name, momentum in self._momenta().items()}
+        if self.scaler.is_enabled():
+            found = self.scaler.state_dict()
+            state["scaler"] = torch.tensor([found["scale"], float(found["_growth_tracker"])])
         return {name: tensor.detach() for name, tensor in state.items()}
+
+    def _momenta(self) -> State:
+        """SGD's momentum, by parameter: the buffers themselves."""
+        found = {_centres(k): self.head.momentum(k, self.optimizer) for k in range(len(self.head.blocks))}
+        return found | {n: self.optimizer.state[p]["momentum_buffer"] for n, p in self.parameters.items()}
 
     @torch.no_grad()
     def load(self, state: State) -> None:
@@ -158,20 +234,22 @@ class Member:
             return {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}
 
         if self.elastic:  # the slices of its family's weights that are its own
-            shapes = {
-                name: tensor.shape for name, tensor in self._tensors().items() if not name.startswith("momentum.")
-            }
-            moving = {f"momentum.{name}": parameter.shape for name, parameter in self.parameters.items()}
-            state = take(state, shapes | {name: shape for name, shape in moving.items() if name in state})
-        for name, parameter in self.parameters.items():
-            if name.startswith("centres"):
-                parameter.copy_(state[name])
+            momenta = {f"momentum.{name}" for name in self._momenta()} - state.keys()
+            state = take(state, {n: t.shape for n, t in self._tensors().items() if n not in momenta})
+        for k, block in enumerate(self.head.blocks):
+            block.copy_(state[_centres(k)])
         self.backbone.load_state_dict(below("backbone."))
         self.losses.load_state_dict(below("losses."))
-        self.optimizer.state.clear()
-        for name, momentum in below("momentum.").items():
-            parameter = self.parameters[name]
-            self.optimizer.state[parameter] = {"momentum_buffer": torch.empty_like(parameter).copy_(momentum)}
+        if "scaler" in state and self.scaler.is_enabled():
+            scale, steps = state["scaler"].tolist()
+            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(steps)})
+        for name, momentum in self._momenta().items():
+            kept = state.get(f"momentum.{name}")  # a run of an older version has none where no step was taken
+            momentum.zero_() if kept is None else momentum.copy_(kept)
+
+
+def _centres(block: int) -> str:
+    return f"centres.{block}" if block else "centres"
 
 
 def _own(option: MarginLoss, scale: float) -> MarginLoss:

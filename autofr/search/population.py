@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from autofr.backbones import create_backbone
+from autofr.distributed import ALONE, Mesh
 from autofr.exceptions import AutofrError
 from autofr.search.bank import Entry, WeightBank
-from autofr.search.member import Member
+from autofr.search.member import Member, Place, State
 from autofr.search.record import Record
 from autofr.seeding import seeded
 from autofr.spaces import Assignment, SearchSpace
@@ -27,32 +28,52 @@ class Population:
         classes: training identities.
         seed: decides the initial weights, the same for every member of a key.
         device: where they live.
+        mesh: which of them live here.
+
+    Attributes:
+        places: what every member of the generation is, wherever it is.
+        members: those that are here.
     """
 
     def __init__(
-        self, space: SearchSpace, recipe: Recipe, size: int, classes: int, seed: int, device: torch.device
+        self,
+        space: SearchSpace,
+        recipe: Recipe,
+        size: int,
+        classes: int,
+        seed: int,
+        device: torch.device,
+        mesh: Mesh = ALONE,
     ) -> None:
         self.space, self.recipe, self.classes, self.seed, self.device = space, recipe, classes, seed, device
-        self.size = size
+        self.size, self.mesh = size, mesh
+        self.places: list[Place] = []
         self.members: list[Member] = []
 
     def take(self, assignments: Sequence[Assignment], bank: WeightBank) -> list[Member]:
-        """The members, each with its assignment's backbone and loss, and its key's weights from the bank.
+        """The members that are here, each with its assignment's backbone and loss, and its key's weights from the bank.
 
         Raises:
             AutofrError: an assignment is beyond the space's budgets, or the bank's weights are of other networks.
         """
-        previous = self.members
-        self.members = []
+        previous = {member.index: member for member in self.members}
+        self.places, self.members = [], []
         for index, assignment in enumerate(assignments):
             network = self.space.backbone(assignment, self.recipe.backbone)
             if not self.space.allows(assignment):
                 raise AutofrError(f"the policy drew {network}, which is beyond the space's constraints; heed allows()")
-            same = index < len(previous) and previous[index].network == network
-            member = previous[index] if same else self._new(index, network)
-            if member.key not in bank.entries:
-                first = member if member.network == member.key and not same else self._new(index, member.key)
-                bank.entries[member.key] = Entry(first.state())
+            key = self.space.family(network)
+            self.places.append(Place(index, network, key, self.space.elastic is not None))
+            here = self.mesh.holds(index)
+            member = previous.get(index)
+            same = member is not None and member.network == network
+            if not same and (here or key not in bank.entries):
+                member = self._new(index, network)
+            if key not in bank.entries:  # on every rank alike: initial weights follow from the seed
+                first = member if network == key and not same and member is not None else self._new(index, key)
+                bank.entries[key] = Entry(first.state())
+            if not here or member is None:
+                continue
             try:
                 member.load(bank.entries[member.key].state)
             except (KeyError, RuntimeError, ValueError) as error:  # a checkpoint of another network or search
@@ -65,12 +86,17 @@ class Population:
         """What disqualifies each member of this generation (:meth:`Member.trouble`).
 
         Raises:
-            Exception: all of them failed; what the first one's loss or network raised.
+            Exception: all of them failed, and all are here; what the first one's loss or network raised.
         """
         failures = [member.failure for member in self.members]
-        if failures[0] is not None and None not in failures:
+        if failures[0] is not None and None not in failures and self.mesh.groups == 1:
             raise failures[0]
-        return [member.trouble() for member in self.members]
+        return self.mesh.first_said([member.trouble() for member in self.members])
+
+    def state_of(self, index: int) -> State:
+        """The state of any member, wherever it is; a copy. Every rank has to ask for the same one."""
+        mine = {member.index: member for member in self.members}
+        return self.mesh.spread(index, lambda: mine[index].state(), self.device)
 
     def settle(self) -> None:
         """After a segment, before scoring: :meth:`Member.settle` of each."""
@@ -82,7 +108,7 @@ class Population:
         if self.recipe.distil == 0 or last is None:
             return None
         key, network = last.keys[last.winner], last.network
-        if all(member.key == key for member in self.members):
+        if all(place.key == key for place in self.places):
             return None
         net = create_backbone(network, self.recipe.image_size, self.recipe.embedding_dim)
         net.load_state_dict(bank.entries[key].backbone())
@@ -90,4 +116,4 @@ class Population:
 
     def _new(self, index: int, network: str) -> Member:
         with seeded(self.seed, f"initial weights of {network}"):
-            return Member(index, network, self.space, self.recipe, self.classes, self.device)
+            return Member(index, network, self.space, self.recipe, self.classes, self.device, self.mesh)

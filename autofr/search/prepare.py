@@ -14,15 +14,18 @@ import torch
 from autofr.backbones.budget import check_architectures, within_budget
 from autofr.backbones.costs import COSTS, cost
 from autofr.constraints import name_of
-from autofr.data import Faces, Scan, load_faces, scan, split_by_identity, synthetic_faces
+from autofr.data import Faces, Scan
 from autofr.data.loader import TrainingBatches
-from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
+from autofr.data.shards import Shards
+from autofr.data.sources import BatchSource, FacesSource, ShardsSource
 from autofr.device import pick_device
+from autofr.distributed import ALONE, Mesh
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError, unknown
 from autofr.progress import Display
 from autofr.search.bank import WeightBank
 from autofr.search.config import resolved_config, resolved_recipe, stored_budget
+from autofr.search.faces import images_of, load_call, scan_call
 from autofr.search.journal import Journal
 from autofr.search.loop import Run
 from autofr.search.pareto import PRICES, Trade
@@ -32,6 +35,7 @@ from autofr.search.record import Record
 from autofr.search.try_out import try_losses
 from autofr.spaces import SearchSpace
 from autofr.tracking import Tracker
+from autofr.training.precision import check_compiler
 from autofr.training.recipe import Recipe, Timetable
 
 
@@ -74,7 +78,7 @@ class Prepared:
     call: dict[str, Any]
     recipe: Recipe
     device: torch.device
-    training: Faces
+    training: Faces | Shards
     validation: Validation
     config: dict[str, Any]
 
@@ -85,6 +89,7 @@ class Prepared:
         track: Callable[[], Tracker],
         display: Display,
         watch: Callable[[Record], None],
+        mesh: Mesh,
     ) -> Run:
         """The search as ``journal`` left it. ``track`` is called last: it starts a process. ``watch`` is called after
         each generation.
@@ -93,9 +98,7 @@ class Prepared:
             AutofrError: the journal holds a state that the policy does not take.
         """
         seed, size = self.call["seed"], self.call["population"]
-        batches = TrainingBatches(
-            self.training, self.recipe.batch_size, self.recipe.mask_prob, seed, self.device, display.say
-        )
+        batches = TrainingBatches(self._source(display, mesh), self.recipe.mask_prob, seed, self.device, mesh)
         timetable = Timetable(self.recipe, batches.steps_per_epoch)
         policy = create_policy(self.call["policy"], self.space, seed, timetable.ramped_generations)
         if journal.records:
@@ -105,7 +108,8 @@ class Prepared:
                 raise AutofrError(f"{journal.path}: its policy state is no state of {self.call['policy']}") from error
         return Run(
             policy=policy,
-            population=Population(self.space, self.recipe, size, len(self.training.identities), seed, self.device),
+            population=Population(self.space, self.recipe, size, self.classes, seed, self.device, mesh),
+            mesh=mesh,
             bank=bank,
             batches=batches,
             timetable=timetable,
@@ -118,6 +122,23 @@ class Prepared:
             watch=watch,
             tracker=track(),
         )
+
+    @property
+    def classes(self) -> int:
+        """Identities to train on."""
+        return self.training.identities if isinstance(self.training, Shards) else len(self.training.identities)
+
+    @property
+    def shown(self) -> Faces:
+        """Faces for a sheet of masks: those trained on, or where these are a stream, those held back."""
+        return self.validation.faces if isinstance(self.training, Shards) else self.training
+
+    def _source(self, display: Display, mesh: Mesh) -> BatchSource:
+        seed, size = self.call["seed"], self.recipe.batch_size
+        say = display.say if mesh.lead else lambda line: print(f"rank {mesh.rank}: {line}", flush=True)
+        if isinstance(self.training, Shards):
+            return ShardsSource(self.training, self.recipe.image_size, size, seed, say, mesh)
+        return FacesSource(self.training, size, seed, say, mesh)
 
     def _costs(self, journal: Journal) -> Callable[[str], float]:
         """What networks cost: as the run knows it already, or else counted or measured, once."""
@@ -135,7 +156,7 @@ class Prepared:
 def check_settings(
     space: SearchSpace,
     call: dict[str, Any],
-    source: Scan | Faces | None,
+    source: Scan | Faces | Shards | None,
     display: Display,
     stored: dict[str, Any] | None = None,
 ) -> tuple[SearchSpace, Recipe, torch.device]:
@@ -162,11 +183,14 @@ def check_settings(
         raise AutofrError(f"a seed is 0 or more, got {call['seed']}")
     create_policy(call["policy"], space, call["seed"])
     device = pick_device(call["device"])
-    recipe = resolved_recipe(call, SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES if source is None else len(source.names))
+    recipe = resolved_recipe(call, images_of(source))
     _refuse_idle(space, call, recipe)
+    if recipe.compile:
+        check_compiler(device)
     check_architectures(space, recipe.backbone, recipe.image_size, recipe.embedding_dim)
     space = (stored and stored_budget(stored, space)) or _within_budget(space, recipe, display)
-    if source is not None and source.landmarks is None and recipe.mask_prob > 0:
+    has_landmarks = source is None or (source.scheme if isinstance(source, Shards) else source.landmarks) is not None
+    if not has_landmarks and recipe.mask_prob > 0:
         raise AutofrError(
             f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
             "or --mask-prob 0"
@@ -187,32 +211,44 @@ def _refuse_idle(space: SearchSpace, call: dict[str, Any], recipe: Recipe) -> No
 
 
 def prepare(
-    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None = None
+    space: SearchSpace,
+    call: dict[str, Any],
+    display: Display,
+    stored: dict[str, Any] | None = None,
+    mesh: Mesh = ALONE,
 ) -> Prepared:
     """Check all that a search was handed, and read its faces. Nothing is written but timings of networks, to a cache.
 
     Args:
         space, call, display, stored: as for :func:`check_settings`.
+        mesh: which ranks do the work.
 
     Raises:
         AutofrError: bad input.
     """
     source = scan_call(call)
     space, recipe, device = check_settings(space, call, source, display, stored)
-    faces = _load(source, recipe.image_size, call["seed"], display)
-    training, held_back = split_by_identity(faces, call["validation_identities"], call["seed"])
-    config = resolved_config(space, call, recipe, device, faces, len(held_back.identities))
+    training, held_back, about = load_call(source, recipe.image_size, call, display)
+    config = resolved_config(space, call, recipe, device, about)
     json.dumps(config, allow_nan=False)
-    for note in faces.notes:
-        display.say(note)
+    for what, count, least in (
+        ("images a batch", recipe.batch_size, 2 * mesh.data),  # BatchNorm needs two on each rank
+        ("images to score on", len(held_back), mesh.data),
+    ):
+        if count < least:
+            raise AutofrError(f"{count} {what} are too few for {mesh.data} data ranks, which need {least}")
+    prepared = Prepared(
+        space, call, recipe, device, training, Validation(held_back, recipe.fmr, call["seed"], device, mesh), config
+    )
+    if prepared.classes < mesh.data:
+        raise AutofrError(f"{mesh.data} data ranks cannot share out {prepared.classes} identities")
     display.say(
-        f"{len(training)} images of {len(training.identities)} identities to train on, {len(held_back)} of "
+        f"{len(training)} images of {prepared.classes} identities to train on, {len(held_back)} of "
         f"{len(held_back.identities)} to score on; {_networks(space, recipe)} at {recipe.image_size} pixels, {device}"
     )
     if call["population"] == 1:
         display.say(f"loss {space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
-    validation = Validation(held_back, recipe.fmr, call["seed"], device)
-    return Prepared(space, call, recipe, device, training, validation, config)
+    return prepared
 
 
 def _within_budget(space: SearchSpace, recipe: Recipe, display: Display) -> SearchSpace:
@@ -228,28 +264,3 @@ def _networks(space: SearchSpace, recipe: Recipe) -> str:
     limits = ", ".join(map(name_of, space.constraints))
     within = "" if space.allowed is None else f"{len(space.allowed)} within {limits} of "
     return f"{within}{space.size} architectures"
-
-
-def scan_call(call: dict[str, Any]) -> Scan | Faces | None:
-    """Where the faces of a call are; ``None``: they are drawn.
-
-    Raises:
-        AutofrError: there are none, or landmarks go with nothing.
-    """
-    data, landmarks, scheme = call["data"], call["landmarks"], call["landmark_scheme"]
-    if isinstance(data, (str, Path)):
-        return scan(data, landmarks, scheme)
-    if landmarks is not None or scheme is not None:
-        raise AutofrError("--landmarks goes with --data: drawn faces and faces in memory bring their own")
-    found: Faces | None = data
-    return found
-
-
-def _load(source: Scan | Faces | None, image_size: int, seed: int, display: Display) -> Faces:
-    if isinstance(source, Faces):
-        return source
-    if source is None:
-        with display.bar("drawing faces", SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES) as advance:
-            return synthetic_faces(SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES, image_size, seed, advance)
-    with display.bar("reading faces", len(source.names)) as advance:
-        return load_faces(source, image_size, advance)

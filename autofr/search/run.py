@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -10,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from autofr.data import Faces
+from autofr.device import pick_device
 from autofr.dimensions import Choice
+from autofr.distributed import ALONE, Mesh, Shape, joined, local_device
 from autofr.embedder import best_embedder
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, RankError
 from autofr.files import write_durably, write_json
 from autofr.interrupts import stoppable
+from autofr.launch import is_this_job, job, launched, speaks
 from autofr.lock import locked
 from autofr.losses import MarginLoss, create_loss
 from autofr.progress import Display
-from autofr.search.config import refuse_other_settings, resume_command
+from autofr.search.config import described, refuse_other_settings, resume_command
+from autofr.search.faces import scan_call
 from autofr.search.journal import Journal
 from autofr.search.loop import EveryMemberDivergedError, Run, search_loop
 from autofr.search.pick import save_pareto
-from autofr.search.prepare import check_run_dir, prepare
+from autofr.search.prepare import Prepared, check_run_dir, check_settings, prepare
 from autofr.search.record import Record
 from autofr.search.result import ENDED, SearchResult, read_config
 from autofr.spaces import SearchSpace, load_space
@@ -65,6 +70,7 @@ def search(
     progress: bool = True,
     cost: str = "flops",
     prefer: str = "accurate",
+    mesh: str | None = None,
     watch: Callable[[Record], None] = lambda record: None,
     **recipe: Any,
 ) -> SearchResult:
@@ -95,6 +101,8 @@ def search(
         prefer: where networks are searched, how: ``accurate``, ``balanced`` or ``fast``
             (:class:`autofr.search.pareto.Trade`). It steers α, and picks :attr:`SearchResult.checkpoint` from the
             Pareto set.
+        mesh: how the processes that ``torchrun`` started share the work (docs/scaling.md): ``member=M,data=D``, M
+            members spread over groups of D ranks; ``None``: ``data=1``. Needs ``run_dir``.
         watch: called with each generation's record once it is committed, but for the last one's. What it raises
             (:class:`Pruned`, say) ends the search, which can be resumed.
         recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
@@ -113,7 +121,8 @@ def search(
     call |= {"validation_identities": validation_identities, "cost": cost, "prefer": prefer}
     call = search_call(**call, **recipe)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return _run(loaded, call, folder, resume, tracking, Display(progress), watch)
+    _check_launch(mesh, population, run_dir)
+    return _run(loaded, call, folder, resume, tracking, Display(progress and speaks()), watch, mesh)
 
 
 def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
@@ -130,12 +139,29 @@ def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **sett
     made = create_loss(loss) if isinstance(loss, str) else loss
     progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
     resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
-    watch = settings.pop("watch", lambda record: None)
+    watch, mesh = settings.pop("watch", lambda record: None), settings.pop("mesh", None)
+    _check_launch(mesh, 1, run_dir)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
     call: dict[str, Any] = {"space": loss, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
     call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
     call |= {"cost": "flops", "prefer": "accurate"}
-    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, Display(progress), watch)
+    display = Display(progress and speaks())
+    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, display, watch, mesh)
+
+
+def _check_launch(mesh: str | None, population: int, run_dir: str | Path | None) -> None:
+    """Nothing, if the processes that there are fit the mesh.
+
+    Raises:
+        AutofrError: they do not.
+    """
+    shape = Shape.parse(mesh) if mesh is not None else Shape()
+    if not launched():
+        if shape.data > 1:
+            raise AutofrError(f"--mesh {mesh} needs {shape.data} processes or more: start autofr by torchrun")
+        shape.groups(population, 1)
+    elif run_dir is None:
+        raise AutofrError("processes of torchrun need --run-dir: one that is started again finds its run by it")
 
 
 def _run(
@@ -146,44 +172,89 @@ def _run(
     tracking: bool,
     display: Display,
     watch: Callable[[Record], None],
+    shape: str | None,
 ) -> SearchResult:
     """Everything that can be wrong is found before the run directory is made."""
-    check_run_dir(run_dir, resume)
+    if launched():
+        call = call | {"device": _own_device(call["device"])}
     with stoppable(), ExitStack() as until_done:
+        mesh = ALONE
+        if launched():
+            asked = Shape() if shape is None else Shape.parse(shape)
+            mesh = until_done.enter_context(joined(asked, call["population"], pick_device(call["device"])))
+        resume = mesh.decided(lambda: resume or _began(run_dir))
+        mesh.agreed(lambda: check_run_dir(run_dir, resume))
         if resume:
-            until_done.enter_context(_alone(run_dir))
-        prepared = prepare(space, call, display, read_config(run_dir) if resume else None)
+            mesh.agreed(lambda: until_done.enter_context(_alone(run_dir)) if mesh.lead else None)
+        prepared = _prepare(space, call, display, read_config(run_dir) if resume else None, mesh)
         config = prepared.config
         if resume:
-            refuse_other_settings(run_dir, config)
-            config = read_config(run_dir)
-            (run_dir / ENDED).unlink(missing_ok=True)
-        else:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            until_done.enter_context(_alone(run_dir))
-            check_run_dir(run_dir, resume)  # again: reading the faces may have taken a while
-            write_json(run_dir / "config.json", config | {"run": {"id": uuid.uuid4().hex, "started": time.time()}})
-        journal = Journal(run_dir)
+            mesh.agreed(lambda: refuse_other_settings(run_dir, config))
+        if mesh.lead:
+            if resume:
+                (run_dir / ENDED).unlink(missing_ok=True)
+            else:
+                run_dir.mkdir(parents=True, exist_ok=True)
+                until_done.enter_context(_alone(run_dir))
+                check_run_dir(run_dir, resume)  # again: reading the faces may have taken a while
+                about = {"id": uuid.uuid4().hex, "started": time.time(), **job(shape)}
+                write_json(run_dir / "config.json", config | {"run": about})
+        mesh.wait()
+        config = read_config(run_dir)
+        journal = Journal(run_dir, mesh)
         bank = journal.recover()
         for note in journal.notes:
             display.say(note)
-        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, tracking), display, watch)
+        follow = tracking and mesh.lead
+        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, follow), display, watch, mesh)
         if journal.records:
             finished = journal.next_generation >= run.timetable.generations
             where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
             display.say(f"resuming: {run_dir} {where}")
         try:
             search_loop(run)
-            return _write_down(run, run_dir, prepared.training)
+            return _write_down(run, run_dir, prepared.shown) if mesh.lead else SearchResult(run_dir)
         except BaseException as error:
             # Of one that diverged: it would again.
             if not isinstance(error, Pruned) and not isinstance(error.__cause__, EveryMemberDivergedError):
                 display.say(_where_it_stands(run, run_dir, config))
             status = "KILLED" if isinstance(error, KeyboardInterrupt | Pruned) else "FAILED"
             with suppress(OSError):  # the disk may be what it is about
-                write_json(run_dir / ENDED, {"status": status})
+                if mesh.lead:
+                    write_json(run_dir / ENDED, {"status": status})
             run.tracker.abandon(status)
             raise
+
+
+def _prepare(
+    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None, mesh: Mesh
+) -> Prepared:
+    """As :func:`prepare`, on every rank, of the same faces and with the same architectures."""
+    if space.constraints and mesh.several and stored is None:  # timings differ: the lead's hold
+        found = mesh.agreed(lambda: check_settings(space, call, scan_call(call), display)[0] if mesh.lead else None)
+        stored = {"space": mesh.said({} if found is None else described(found))}
+    done = mesh.agreed(lambda: prepare(space, call, display, stored, mesh))
+    if mesh.several:
+        lead = mesh.said(done.config["data"]["fingerprint"])
+        mesh.agreed(lambda: _same_faces(done.config["data"]["fingerprint"], lead))
+    return done
+
+
+def _own_device(name: str) -> str:
+    try:
+        return str(pick_device(local_device(name)))
+    except AutofrError as error:  # a machine with fewer GPUs than the others has to say so itself
+        raise RankError(f"rank {os.environ['RANK']}: {error}") from error
+
+
+def _same_faces(here: str, lead: str) -> None:
+    if here != lead:
+        raise AutofrError("it finds other faces in --data than rank 0; give all machines the same")
+
+
+def _began(run_dir: Path) -> bool:
+    """Whether this very job began the run in ``run_dir``: torchrun has started it again."""
+    return launched() and (run_dir / "config.json").is_file() and is_this_job(read_config(run_dir).get("run", {}))
 
 
 def _alone(run_dir: Path) -> AbstractContextManager[None]:
@@ -197,7 +268,7 @@ def _where_it_stands(run: Run, run_dir: Path, config: dict[str, Any]) -> str:
     return f"{done} of {total} generations are committed{rolled_back}; go on with: {resume_command(run_dir, config)}"
 
 
-def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
+def _write_down(run: Run, run_dir: Path, shown: Faces) -> SearchResult:
     from autofr.evaluation.plots import plot_alpha, plot_lineage, plot_pareto
     from autofr.sheet import mask_sheet
 
@@ -214,8 +285,8 @@ def _write_down(run: Run, run_dir: Path, training: Faces) -> SearchResult:
     write_durably(run_dir / "alpha.png", lambda path: plot_alpha(result.alpha, result.options, path))
     dimensions = list(run.population.space)
     write_durably(run_dir / "lineage.png", lambda path: plot_lineage(result.lineage, dimensions, path))
-    if training.landmarks is not None:
-        mask_sheet(training, run_dir / "masks.png", run.seed)
+    if shown.landmarks is not None:
+        mask_sheet(shown, run_dir / "masks.png", run.seed)
     write_json(run_dir / "report.json", result.report())  # last: with it the run is complete
     run.tracker.finish()
     return result

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autofr.child import environment, module_command
 from autofr.data import Scan, scan
+from autofr.data.shards import is_shards
 from autofr.exceptions import AutofrError
 from autofr.interrupts import stoppable
 from autofr.lock import locked
@@ -118,6 +119,8 @@ def study(
     folder = Path(study_dir) if study_dir is not None else Path("runs") / named
     display = Display(progress)
     loaded = space if isinstance(space, SearchSpace) else load_space(str(space))
+    if data is not None and is_shards(data):
+        raise AutofrError(f"a study reads its faces once for all trials: {data} is a stream of shards; name a folder")
     source = None if data is None else scan(str(data), landmarks, landmark_scheme)
     plan = Plan(
         id=uuid.uuid4().hex,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from autofr.losses import MarginLoss
+from autofr.losses.base import goes_by_parts
 
 
 class LossContract:
@@ -118,6 +119,24 @@ class LossContract:
         rough = self._value(self._settled(8.0), cosines.bfloat16(), labels, norms.float())
         assert rough.dtype == torch.bfloat16
         torch.testing.assert_close(rough.double(), exact, rtol=0.05, atol=0.05)
+
+    @pytest.mark.parametrize("parts", [1, 2, 4])
+    def test_it_goes_by_parts(self, parts: int) -> None:
+        """The sum of what each part of the classes costs, as ranks that share them add it up, is the loss."""
+        first, second = self.make(8.0), self.make(8.0)
+        if not goes_by_parts(first):
+            pytest.skip("this loss gives forward alone: ranks cannot share its classes")
+        cosines, labels, norms = self._batch()
+        expected = self._value(first, cosines, labels, norms)
+        nearest = second.nearest(cosines)
+        second.classes = nearest.shape[1]
+        torch.manual_seed(2)
+        logits = second.logits(torch.cat([nearest.gather(1, labels[:, None]), nearest], 1), labels * 0, norms)
+        others = logits[:, 1:].scatter(1, labels[:, None], -1e30)
+        pooled = torch.stack([second.pool(part) for part in others.tensor_split(parts, 1)], 1)
+        cost = second.cost(logits[:, 0], second.join(pooled), norms)
+        assert cost.shape == labels.shape
+        torch.testing.assert_close(cost.mean(), expected, rtol=1e-9, atol=1e-9)
 
     def test_its_state_travels(self) -> None:
         """What it learned or averaged is in its state dictionary, and nowhere else."""

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, unknown
+from autofr.training.precision import PRECISIONS
 
 SMALL = 100_000
 """A run on fewer images is small."""
@@ -42,6 +43,9 @@ class Recipe:
         fmr: false match rate at which validation takes FNMR.
         distil: weight of :func:`autofr.training.distillation.relation_loss` in the loss of members of other
             architectures than the last generation's best; 0: none.
+        class_rate: share of the classes that a step meets (:class:`autofr.losses.partial_fc.PartialFC`); 1: all.
+        precision: ``fp32``, ``bf16`` or ``fp16`` (:class:`autofr.training.precision.Precision`).
+        compile: have ``torch.compile`` make the network's kernels.
     """
 
     backbone: str = "ir50"
@@ -60,6 +64,9 @@ class Recipe:
     mask_prob: float = 0.2
     fmr: float = 1e-3
     distil: float = 0.0
+    class_rate: float = 1.0
+    precision: str = "fp32"
+    compile: bool = False
 
     @classmethod
     def for_images(cls, images: int, **given: Any) -> Recipe:
@@ -83,7 +90,11 @@ class Recipe:
             AutofrError: one does not; it is named.
         """
         for name, value in asdict(self).items():
-            shown, kind = name.replace("_", "-"), type(Recipe.__dataclass_fields__[name].default)
+            shown, kind = name.replace("_", "-"), type(getattr(Recipe, name))
+            if kind is bool:
+                if not isinstance(value, bool):
+                    raise AutofrError(f"{shown} is true or false, got {value!r}")
+                continue
             if kind is str:
                 if not isinstance(value, str):
                     raise AutofrError(f"{shown} is a name, got {value!r}")
@@ -110,6 +121,10 @@ class Recipe:
             raise AutofrError(f"fmr lies between 0 and 1, got {self.fmr}")
         if self.warmup < 0 or self.weight_decay < 0 or self.distil < 0:
             raise AutofrError("warmup, weight-decay and distil must be 0 or more")
+        if not 0 < self.class_rate <= 1:
+            raise AutofrError(f"class-rate is a share of the classes, above 0, up to 1, got {self.class_rate}")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
         if self.schedule not in ("step", "cosine"):
             raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
         return self

@@ -51,7 +51,7 @@ def train_segment(
         if guide is not None:
             batch = replace(batch, relations=guide.relations(batch.images), guide=guide.key)
         for member in members:
-            with seeded(seed, "member", step, member.index):
+            with seeded(seed, "member", step, member.index, batches.mesh.part):
                 member.step(batch, timetable.lr(step) * lr_scale, timetable.ramp(step))
         if advance is not None:
             advance(1)

@@ -28,6 +28,7 @@ import torch
 from autofr import SearchResult
 from autofr.data import load_faces, scan, split_by_identity
 from autofr.data.loader import TrainingBatches
+from autofr.data.sources import FacesSource
 from autofr.evaluation.validation import Validation
 from autofr.search.journal import Journal
 from autofr.search.population import Population
@@ -61,7 +62,7 @@ def measure(faces: Path, run_dir: Path, seed: int) -> list[dict[str, Any]]:
     everything = load_faces(scan(faces / "train"), recipe.image_size)
     training, held_back = split_by_identity(everything, config["data"]["validation_identities"], seed)
     validation = Validation(held_back, recipe.fmr, seed, CPU)
-    batches = TrainingBatches(training, recipe.batch_size, recipe.mask_prob, seed, CPU)
+    batches = TrainingBatches(FacesSource(training, recipe.batch_size, seed), recipe.mask_prob, seed, CPU)
     space = script.Setting(faces, run_dir.parent, "small").space.within(map(tuple, config["space"]["allowed"]))
     bank = Journal(run_dir).newest_bank()
     crew = Population(space, recipe, 1, len(training.identities), seed, CPU)

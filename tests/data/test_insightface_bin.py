@@ -173,7 +173,7 @@ def test_truncated_anywhere_is_told(tmp_path: Path) -> None:
         ((images(1), [2]), "labels are not booleans"),
         (("ab", [True]), "no lists"),
         (([1, 2], [True]), "image 0 is int"),
-        (([b"text", b"text"], [True]), "image 0: cannot identify"),
+        (([b"text", b"text"], [True]), "image 0: it is no image"),
         (([jpeg(1), jpeg(2, 2000)], [True]), "image 1: claims 2000x2000 pixels"),
         (([jpeg(1), wide()], [True]), "image 1 has 24x16 pixels"),
         (([jpeg(1), jpeg(2)[:200]], [True]), "image 1"),

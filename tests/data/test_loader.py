@@ -2,45 +2,46 @@ import torch
 
 from autofr.data import synthetic_faces
 from autofr.data.loader import TrainingBatches
+from autofr.data.sources import FacesSource
 
 FACES = synthetic_faces(8, 5, 32)
 CPU = torch.device("cpu")
 
 
 def test_an_epoch_meets_every_image_once() -> None:
-    batches = TrainingBatches(FACES, 8, 0.0, seed=0, device=CPU)
+    batches = TrainingBatches(FacesSource(FACES, 8, 0), 0.0, 0, CPU)
     assert batches.steps_per_epoch == 5
-    epoch = torch.cat([batches.indices(step) for step in range(5)])
+    epoch = torch.cat([batches.source.indices(step) for step in range(5)])
     assert sorted(epoch.tolist()) == list(range(40))
-    assert epoch.tolist() != torch.cat([batches.indices(step) for step in range(5, 10)]).tolist()
+    assert epoch.tolist() != torch.cat([batches.source.indices(step) for step in range(5, 10)]).tolist()
 
 
 def test_a_batch_depends_on_its_step_alone() -> None:
-    whole = list(TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU).batches(0, 7))
-    rest = list(TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU).batches(4, 7))
+    whole = list(TrainingBatches(FacesSource(FACES, 8, 0), 0.5, 0, CPU).batches(0, 7))
+    rest = list(TrainingBatches(FacesSource(FACES, 8, 0), 0.5, 0, CPU).batches(4, 7))
     for a, b in zip(whole[4:], rest, strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
 
 
 def test_batches_are_normalised_flipped_and_masked() -> None:
-    plain = TrainingBatches(FACES, 8, 0.0, seed=0, device=CPU)
-    masked = TrainingBatches(FACES, 8, 1.0, seed=0, device=CPU)
+    plain = TrainingBatches(FacesSource(FACES, 8, 0), 0.0, 0, CPU)
+    masked = TrainingBatches(FacesSource(FACES, 8, 0), 1.0, 0, CPU)
     flips = 0
     for step, (a, b) in enumerate(zip(plain.batches(0, 5), masked.batches(0, 5), strict=True)):
-        stored = FACES.read(plain.indices(step)).float() / 127.5 - 1
+        stored = FACES.read(plain.source.indices(step)).float() / 127.5 - 1
         same = torch.isclose(a.images, stored, atol=1e-5).flatten(1).all(1)
         mirrored = torch.isclose(a.images, stored.flip(-1), atol=1e-5).flatten(1).all(1)
         assert (same | mirrored).all()
         flips += int(mirrored.sum())
         assert (a.images != b.images).flatten(1).any(1).all()
         assert a.images.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(a.labels, FACES.labels[plain.indices(step)])
+        assert torch.equal(a.labels, FACES.labels[plain.source.indices(step)])
     assert 8 < flips < 32
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch() -> None:
-    batches = TrainingBatches(FACES, 999, 0.2, seed=0, device=CPU)
+    batches = TrainingBatches(FacesSource(FACES, 999, 0), 0.2, 0, CPU)
     assert batches.steps_per_epoch == 1
     assert len(next(batches.batches(0, 1)).labels) == 40
 
@@ -49,5 +50,5 @@ def test_drawing_batches_leaves_the_global_rng_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    list(TrainingBatches(FACES, 8, 0.5, seed=0, device=CPU).batches(0, 2))
+    list(TrainingBatches(FacesSource(FACES, 8, 0), 0.5, 0, CPU).batches(0, 2))
     assert torch.equal(torch.rand(3), expected)

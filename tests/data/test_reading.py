@@ -23,6 +23,7 @@ from autofr import AutofrError
 from autofr.data import Faces, load_faces, loader, reading, scan_folder
 from autofr.data.loader import TrainingBatches
 from autofr.data.reading import UnreadableImagesError, disk_reader, in_background, in_parallel
+from autofr.data.sources import FacesSource
 from autofr.losses import ArcFace
 
 CPU = torch.device("cpu")
@@ -87,16 +88,16 @@ def test_an_image_that_goes_bad_is_named_and_stood_in_for(how: str, uncached: Fa
         uncached.read(torch.tensor([3, 7, 9]))
     assert caught.value.places == [1]
     said: list[str] = []
-    batches = TrainingBatches(uncached, 10, 0.0, 0, CPU, said.append)
-    places = [place for step in range(6) for place in batches.indices(step).tolist()]
+    batches = TrainingBatches(FacesSource(uncached, 10, 0, said.append), 0.0, 0, CPU)
+    places = [place for step in range(6) for place in batches.source.indices(step).tolist()]
     met = list(batches.batches(0, 12))
     assert len(said) == 1
     assert str(bad) in said[0]
     assert "other images of the same identities stand in" in said[0]
     labels = torch.cat([batch.labels for batch in met[:6]])
     assert torch.equal(labels, uncached.labels[places])  # identities and their shares stay as they were
-    assert batches._instead.keys() == {7}
-    assert uncached.labels[batches._instead[7]] == uncached.labels[7]
+    assert batches.source._instead.keys() == {7}
+    assert uncached.labels[batches.source._instead[7]] == uncached.labels[7]
 
 
 @pytest.mark.usefixtures("quick")
@@ -104,17 +105,17 @@ def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path) -> 
     part = uncached.subset(torch.arange(20, 60))
     (many / part.names[5]).unlink()
     said: list[str] = []
-    batches = TrainingBatches(part, 40, 0.0, 0, CPU, said.append)
+    batches = TrainingBatches(FacesSource(part, 40, 0, said.append), 0.0, 0, CPU)
     list(batches.batches(0, 2))
     assert part.names[5] in said[0]
-    assert batches._instead.keys() == {5}
+    assert batches.source._instead.keys() == {5}
 
 
 @pytest.mark.usefixtures("quick")
 def test_too_many_bad_images_end_it_with_a_name(uncached: Faces, many: Path) -> None:
     for name in uncached.names[7:11]:
         (many / name).unlink()
-    batches = TrainingBatches(uncached, 60, 0.0, 0, CPU, lambda line: None)
+    batches = TrainingBatches(FacesSource(uncached, 60, 0, lambda line: None), 0.0, 0, CPU)
     with pytest.raises(AutofrError, match=f"4 images that were readable at the start no longer are: {many}/"):
         list(batches.batches(0, 2))
 
@@ -159,7 +160,7 @@ def test_a_source_that_hangs_is_given_up_and_named(tiny_faces: Faces) -> None:
             for_ever.wait()
         return tiny_faces.read(wanted)
 
-    batches = TrainingBatches(replace(tiny_faces, read=read), 8, 0.0, 0, CPU)
+    batches = TrainingBatches(FacesSource(replace(tiny_faces, read=read), 8, 0), 0.0, 0, CPU)
     with pytest.raises(
         AutofrError, match=r"reading the batch of step \d \(.*/.*, \.\.\.\) from synthetic has not returned"
     ):
@@ -180,7 +181,7 @@ def test_a_worker_process_that_is_killed_is_told(tiny_faces: Faces) -> None:
                 asked.result()
             return tiny_faces.read(wanted)
 
-        batches = TrainingBatches(replace(tiny_faces, read=read), 8, 0.0, 0, CPU)
+        batches = TrainingBatches(FacesSource(replace(tiny_faces, read=read), 8, 0), 0.0, 0, CPU)
         with pytest.raises(
             AutofrError, match=r"the batch of step \d \(.*/.*\) from synthetic failed: BrokenProcessPool"
         ):

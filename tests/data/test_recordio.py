@@ -160,3 +160,52 @@ def test_a_file_that_is_cut_short_under_way_is_an_unreadable_image(tmp_path: Pat
     path.write_bytes(b"\xff" * path.stat().st_size)
     with pytest.raises(OSError, match=r"a.rec: 0000000/00000000"):
         found.decode(0, 40)
+
+
+def indexed(path: Path, places: list[tuple[int, int]]) -> Path:
+    path.with_suffix(".idx").write_text("".join(f"{key}\t{place}\n" for key, place in places))
+    return path
+
+
+def with_header(tmp_path: Path, images: float, last: float) -> tuple[Path, list[tuple[int, int]]]:
+    """A file of two images and an identity, whose header is written last, as MXNet's tools do."""
+    records = [part(content(png(1), 0)), part(content(png(2), 0)), part(content(b"", 0, (1.0, 3.0)))]
+    records.append(part(content(b"", 0, (images, last))))
+    places = [(key, sum(map(len, records[:number]))) for number, key in enumerate((1, 2, 3, 0))]
+    return write(tmp_path / "train.rec", *records), places
+
+
+def test_an_index_that_is_right_changes_nothing(tmp_path: Path) -> None:
+    path, places = with_header(tmp_path, 3.0, 4.0)
+    assert scan_records(indexed(path, places)).names == ["0000000/00000000", "0000000/00000001"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ((1, 10**9), "line 1: byte 1000000000 of key 1 is past the end of train.rec"),
+        ((1, 4), "line 1: byte 4 of key 1 is where train.rec has no record"),
+    ],
+)
+def test_an_index_of_another_file(tmp_path: Path, change: tuple[int, int], told: str) -> None:
+    path, places = with_header(tmp_path, 3.0, 4.0)
+    with pytest.raises(AutofrError, match=told):
+        scan_records(indexed(path, [change, *places[1:]]))
+    path.with_suffix(".idx").write_text("1\tnowhere\n")
+    with pytest.raises(AutofrError, match=r"line 1: it has no key and place; .* or remove it"):
+        scan_records(path)
+    path.with_suffix(".idx").unlink()
+    assert len(scan_records(path).names) == 2
+
+
+@pytest.mark.parametrize(("images", "last"), [(9.0, 10.0), (3.0, 99.0), (1.0, 4.0)])
+def test_a_header_that_lies(tmp_path: Path, images: float, last: float) -> None:
+    path, places = with_header(tmp_path, images, last)
+    with pytest.raises(AutofrError, match=r"its header says that records 1 to .*; it has 2 images and 4 records"):
+        scan_records(indexed(path, places))
+
+
+def test_a_first_record_that_is_an_image_with_two_labels_is_no_header(tmp_path: Path) -> None:
+    records = [part(content(png(1), 0, (0.0, 7.0))), part(content(png(2), 1))]
+    path = indexed(write(tmp_path / "train.rec", *records), [(0, 0), (1, len(records[0]))])
+    assert len(scan_records(path).names) == 2

@@ -66,13 +66,14 @@ def test_a_pool_with_state_and_several_centres_resumes_exactly(
 
 def test_a_loss_with_fewer_centres_leaves_the_others_alone(tiny_faces: Faces) -> None:
     from autofr.data.loader import TrainingBatches
+    from autofr.data.sources import FacesSource
     from autofr.search.member import Member
     from autofr.training.recipe import Recipe
 
     space = SearchSpace(loss=Choice(ArcFace(0.3), SubCentreArcFace(0.3, 3)))
     recipe = Recipe(backbone="ir_mini-w0.25", image_size=32, embedding_dim=16)
     member = Member(0, recipe.backbone, space, recipe, 12, torch.device("cpu"))
-    batch = next(TrainingBatches(tiny_faces, 8, 0.0, 0, torch.device("cpu")).batches(0, 1))
+    batch = next(TrainingBatches(FacesSource(tiny_faces, 8, 0), 0.0, 0, torch.device("cpu")).batches(0, 1))
     # In the end too, when the others have momentum.
     for loss, moved in ((0, [True, False, False]), (1, [True, True, True]), (0, [True, False, False])):
         before = [block.detach().clone() for block in member.centres]

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from autofr import Choice, SearchSpace
 from autofr.data import Faces
 from autofr.data.loader import Batch, TrainingBatches
+from autofr.data.sources import FacesSource
 from autofr.losses import ArcFace, CosFace, MarginLoss
 from autofr.search.bank import WeightBank
 from autofr.search.member import Member
@@ -18,9 +20,14 @@ SPACE = SearchSpace(loss=Choice(ArcFace(0.1), CosFace(0.3, s=8)))
 RECIPE = Recipe(backbone="ir_mini-w0.25", image_size=32, embedding_dim=16, scale=24)
 
 
+def states_of(members: Sequence[Member]) -> Callable[[int], dict[str, torch.Tensor]]:
+    """What a mesh of one rank gives of each member."""
+    return lambda i: members[i].state()
+
+
 @pytest.fixture(scope="module")
 def batch(tiny_faces: Faces) -> Batch:
-    return next(TrainingBatches(tiny_faces, 16, 0.2, 0, CPU).batches(0, 1))
+    return next(TrainingBatches(FacesSource(tiny_faces, 16, 0), 0.2, 0, CPU).batches(0, 1))
 
 
 def population(space: SearchSpace = SPACE, size: int = 3) -> Population:
@@ -78,7 +85,7 @@ def test_the_loss_is_swapped_without_touching_the_centres(batch: Batch) -> None:
     crew = population()
     members = crew.take([{"loss": 0}] * 3, bank)
     members[1].step(batch, 0.1, 1.0)
-    bank.update(members, [-0.5, -0.1, -0.5], 0)
+    bank.update(members, [-0.5, -0.1, -0.5], 0, states_of(members))
     centres = members[1].centres[0].detach().clone()
     again = crew.take([{"loss": 1}] * 3, bank)
     assert all(torch.equal(m.centres[0], centres) for m in again)
@@ -103,7 +110,7 @@ def test_loss_state_travels_with_the_weights(batch: Batch) -> None:
     members = crew.take([{"loss": 0}, {"loss": 1}], bank)
     members[1].step(batch, 0.1, 1.0)
     assert members[1].state()["losses.1.mean"] != 0
-    bank.update(members, [-0.9, -0.1], 0)
+    bank.update(members, [-0.9, -0.1], 0, states_of(members))
     members = crew.take([{"loss": 1}, {"loss": 0}], bank)
     assert members[0].state()["losses.1.mean"] == members[1].state()["losses.1.mean"] != 0
     assert float(space.dimensions["loss"].options[1].mean) == 0
@@ -116,7 +123,7 @@ def test_the_bank_takes_the_best_and_ties_go_to_the_lower_index(batch: Batch) ->
             member.step(batch, 0.1, 1.0)
     for rewards, expected in (([-0.5, -0.2, -0.9], 1), ([-0.3, -0.3, -0.3], 0), ([math.nan, -0.4, -0.4], 1)):
         bank = WeightBank()
-        assert bank.update(members, rewards, 7) == expected
+        assert bank.update(members, rewards, 7, states_of(members)) == expected
         entry = bank.entries[RECIPE.backbone]
         assert (entry.generation, entry.member) == (7, expected)
         assert same(entry.state, members[expected].state())
@@ -128,7 +135,7 @@ def test_each_backbone_has_its_own_entry(batch: Batch) -> None:
     members = crew.take([{"loss": 0, "backbone": 0}, {"loss": 0, "backbone": 1}, {"loss": 0, "backbone": 1}], bank)
     for member in members:
         member.step(batch, 0.1, 1.0)
-    assert bank.update(members, [-0.5, -0.4, -0.3], 0) == 2
+    assert bank.update(members, [-0.5, -0.4, -0.3], 0, states_of(members)) == 2
     assert {k: e.member for k, e in bank.entries.items()} == {"ir_mini-w0.25": 0, "timm/resnet10t": 2}
     # Roles change: each takes its new key's weights.
     swapped = crew.take([{"loss": 0, "backbone": 1}, {"loss": 0, "backbone": 0}, {"loss": 0, "backbone": 1}], bank)
@@ -137,7 +144,7 @@ def test_each_backbone_has_its_own_entry(batch: Batch) -> None:
     # A generation that does not draw a backbone leaves its entry.
     for member in crew.take([{"loss": 0, "backbone": 0}] * 3, bank):
         assert member.key == "ir_mini-w0.25"
-    bank.update(crew.members, [-0.1, -0.2, -0.3], 1)
+    bank.update(crew.members, [-0.1, -0.2, -0.3], 1, states_of(crew.members))
     assert bank.entries["timm/resnet10t"].generation == 0
 
 

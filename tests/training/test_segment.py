@@ -2,11 +2,12 @@ import torch
 
 from autofr.data import synthetic_faces
 from autofr.data.loader import Batch, TrainingBatches
+from autofr.data.sources import FacesSource
 from autofr.training.recipe import Recipe, Timetable
 from autofr.training.segment import train_segment
 
 CPU = torch.device("cpu")
-BATCHES = TrainingBatches(synthetic_faces(8, 5, 32), 8, 0.5, 0, CPU)
+BATCHES = TrainingBatches(FacesSource(synthetic_faces(8, 5, 32), 8, 0), 0.5, 0, CPU)
 TABLE = Timetable(Recipe(epochs=3, warmup=1), BATCHES.steps_per_epoch)
 
 

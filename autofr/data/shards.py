@@ -1,0 +1,264 @@
+"""Faces in WebDataset shards: tar files that are read from one end to the other, from a disk or a URL, for sets that
+fit no memory. ``autofr pack`` makes them (:mod:`autofr.data.pack`).
+
+A set is a folder (or a URL) with ``shards.json``, which says what is there, and the shards it names. A sample is two
+files of a tar: ``000000012.jpg``, an image as it was found, and ``000000012.json``::
+
+    {"name": "alice/3.jpg", "label": 5, "landmarks": "AAD8QQAA..."}
+
+Landmarks, (K, 2) float32 in base64, are in pixels of the stored image; ``null`` where there are none. Identities to
+score on have shards of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from autofr.exceptions import AutofrError
+from autofr.files import parse_json, write_json
+from autofr.masks import landmark_scheme
+
+INDEX = "shards.json"
+VERSION = 1
+MAX_INDEX, MAX_SAMPLES = 2**28, 10**7
+"""Bytes of an index, and samples of a shard, at most: it may be a stranger's."""
+MAX_FILE, MAX_PARTS, _BLOCK = 2**26, 16, 512
+_URL = re.compile(r"(https?|sftp|ftps|gs|hf)://\S+")
+"""What webdataset opens without a shell. A run directory names its data, and may be a stranger's."""
+RETRIES = (0.0, 2.0, 10.0, 30.0)
+"""Seconds before each try to read a shard from a URL."""
+_NAME = re.compile(r"(train|validation)-\d{5}\.tar")
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A set in shards, of which only the index was read.
+
+    Attributes:
+        source: folder or URL, without ``/shards.json``.
+        identities: how many there are to train on; labels run from 0.
+        held_back: how many there are to score on.
+        train, validation: name and number of samples of each shard.
+        scheme: what the landmarks are; ``None``: there are none.
+        digest: a hash of the index.
+    """
+
+    source: str
+    identities: int
+    held_back: int
+    train: list[tuple[str, int]]
+    validation: list[tuple[str, int]]
+    scheme: str | None
+    digest: str
+
+    def __len__(self) -> int:
+        return sum(count for _, count in self.train)
+
+    def fingerprint(self) -> str:
+        """As :meth:`Faces.fingerprint`: of the index."""
+        return self.digest
+
+    def url(self, name: str) -> str:
+        """Where the shard of that name is."""
+        return f"{self.source}/{name}"
+
+
+class Sample(NamedTuple):
+    """One face of a shard, not yet decoded: its ``image``'s bytes, its ``name``, ``label`` and (K, 2) ``landmarks``,
+    NaN where it has none. ``None`` for ``image``: it is missing, and ``name`` says why."""
+
+    image: bytes | None
+    name: str
+    label: int = 0
+    landmarks: npt.NDArray[np.float32] | None = None
+
+
+def is_shards(data: str | Path) -> bool:
+    """Whether ``data`` names a set in shards: its index, its folder, or a URL."""
+    text = str(data)
+    return "://" in text or Path(text).name == INDEX or (Path(text) / INDEX).is_file()
+
+
+def open_shards(data: str | Path) -> Shards:
+    """Read the index of a set in shards.
+
+    Args:
+        data: its folder or URL, with ``/shards.json`` or without.
+
+    Raises:
+        AutofrError: it cannot be reached, or is no index; or webdataset is not installed.
+    """
+    source = str(data).rstrip("/")
+    source = str(Path(source).parent) if source == INDEX else source.removesuffix(f"/{INDEX}")
+    where = f"{source}/{INDEX}"
+    try:
+        with _open(where) as file:
+            raw = file.read(MAX_INDEX)
+    except OSError as error:
+        raise AutofrError(f"{where} cannot be read: {error}; 'autofr pack' makes sets in shards") from error
+    try:
+        found = parse_json(raw)
+        if not isinstance(found, dict) or found.get("version") != VERSION:
+            raise ValueError(f"it is no index of version {VERSION}")
+        counts = [found["identities"], found["held_back"]]
+        if found["scheme"] is not None:
+            landmark_scheme(found["scheme"])
+        train, validation = (_listed(found[part], part) for part in ("train", "validation"))
+        for count, listed in zip(counts, (train, validation), strict=True):
+            if not (type(count) is int and 2 <= count <= sum(samples for _, samples in listed)):
+                raise ValueError(f"it claims {counts[0]} and {counts[1]} identities")
+    except (ValueError, KeyError, TypeError, AutofrError) as error:
+        raise AutofrError(f"{where} is no index of shards: {error}; 'autofr pack' makes one") from error
+    identities, held_back = counts
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return Shards(source, identities, held_back, train, validation, found["scheme"], digest)
+
+
+def _listed(rows: Any, part: str) -> list[tuple[str, int]]:
+    found = [(name, count) for name, count in rows]
+    for name, count in found:
+        if not (isinstance(name, str) and _NAME.fullmatch(name) and name.startswith(part)):
+            raise ValueError(f"{name!r} is no name of a shard")
+        if not (type(count) is int and 0 < count <= MAX_SAMPLES):
+            raise ValueError(f"{name} has {count!r} samples")
+    if not found:
+        raise ValueError(f"it has no {part} shards")
+    return found
+
+
+def _open(url: str) -> Any:
+    """A shard or an index, to be read from its beginning. A path is opened as it is; anything else by webdataset.
+
+    Raises:
+        OSError: it cannot be opened.
+        AutofrError: it is no URL that may be opened, or webdataset is not installed.
+    """
+    if "://" not in url:
+        return open(url, "rb")
+    if _URL.fullmatch(url) is None:
+        raise AutofrError(f"{url} is no URL of shards; take http, https, sftp, ftps, gs or hf")
+    try:
+        from webdataset.gopen import gopen
+    except ImportError as error:
+        raise AutofrError(f"{url}: pip install 'autofr[webdataset]' reads URLs") from error
+    try:
+        return gopen(url)
+    except Exception as error:  # of whatever the scheme's own library raises
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+def read_shard(shards: Shards, name: str, count: int) -> Iterator[Sample]:
+    """The samples of a shard, in order: as many as the index says. What is missing or broken comes as a sample without
+    image: so the place of every other one is the same each time.
+
+    Args:
+        shards: the set.
+        name, count: of the shard.
+
+    Raises:
+        AutofrError: a sample has no landmarks where the set has them.
+    """
+    url, done = shards.url(name), 0
+    points = None if shards.scheme is None else landmark_scheme(shards.scheme).count
+    problem = "it holds fewer samples than the index says"
+    for pause in RETRIES if "://" in url else (0.0,):
+        try:
+            time.sleep(pause)
+            with _open(url) as file:
+                for key, parts in itertools.islice(_grouped(_members(file)), done, count):
+                    yield _sample(url, key, parts, points)
+                    done += 1
+            break
+        except OSError as error:  # a line that broke: the rest may come in another try
+            problem = str(error)
+    for place in range(done, count):
+        yield Sample(None, f"{url}, sample {place}: {problem}")
+
+
+def _grouped(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Files that stand together and share a name, by what follows its first dot."""
+    held, parts = "", dict[str, bytes]()
+    for path, content in members:
+        folder, _, file = path.rpartition("/")
+        stem, _, suffix = file.partition(".")
+        key = f"{folder}/{stem}" if folder else stem
+        if key != held and parts:
+            yield held, parts
+            parts = {}
+        held, parts[suffix] = key, content
+        if len(parts) > MAX_PARTS:
+            raise OSError(f"{key} in it has over {MAX_PARTS} files")
+    if parts:
+        yield held, parts
+
+
+def _members(file: Any) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each regular file of a tar, which is read once from its beginning. (Python's tarfile takes as
+    long for a header as the decoder for the image: ``experiments/speed/loading.py``.)
+
+    Raises:
+        OSError: it is cut short, or damaged.
+    """
+    while header := file.read(_BLOCK):
+        if not header.strip(b"\0"):
+            return
+        try:
+            size, stated = int(header[124:136].strip(b" \0"), 8), int(header[148:156].strip(b" \0"), 8)
+        except ValueError:
+            raise OSError("a header in it is damaged") from None
+        if len(header) < _BLOCK or sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) != stated:
+            raise OSError("a header in it is damaged")
+        if not 0 <= size <= MAX_FILE:
+            raise OSError(f"a file in it claims {size} bytes")
+        content = file.read(-(-size // _BLOCK) * _BLOCK)[:size]
+        if len(content) < size:
+            raise OSError("it is cut short")
+        if header[156:157] in (b"0", b"\0"):
+            yield header[:100].rstrip(b"\0").decode("utf-8", "replace"), content
+    raise OSError("it is cut short")
+
+
+def _sample(url: str, key: str, parts: dict[str, bytes], points: int | None) -> Sample:
+    """What the files of a sample say, with landmarks of so many ``points``."""
+    where = f"{url}, {key}"
+    try:
+        said = json.loads(parts.pop("json"))
+        if not parts:
+            raise ValueError("it has no image")
+        (image,) = parts.values()
+        name, label = said["name"], said["label"]
+        if not (isinstance(name, str) and type(label) is int and label >= 0):
+            raise ValueError("its name or label is none")
+        if points is None:
+            return Sample(image, name, label)
+        if "landmarks" not in said:
+            raise AutofrError(f"{where} has no landmarks, and {INDEX} says that the set has; pack it again")
+        if said["landmarks"] is None:
+            return Sample(image, name, label, np.full((points, 2), np.nan, np.float32))
+        found = np.frombuffer(base64.b64decode(said["landmarks"], validate=True), "<f4").reshape(points, 2)
+        return Sample(image, name, label, found)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        told = "it has no" if isinstance(error, KeyError) else "it is no sample:"
+        return Sample(None, f"{where}: {told} {error}")
+
+
+def landmarks_text(landmarks: npt.NDArray[np.float32]) -> str:
+    """(K, 2) landmarks as a sample's JSON has them."""
+    return base64.b64encode(landmarks.astype("<f4").tobytes()).decode()
+
+
+def write_index(folder: Path, about: dict[str, Any]) -> None:
+    """Write ``shards.json``, last: a set with it is whole."""
+    write_json(folder / INDEX, {"version": VERSION, **about})

@@ -1,0 +1,194 @@
+"""Where training batches come from: faces that can be looked up, or a stream of shards."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autofr.data.faces import Faces
+from autofr.data.load import MAX_BAD
+from autofr.data.reading import UnreadableImagesError
+from autofr.data.shards import Shards
+from autofr.data.stream import ShardStream, decode_samples
+from autofr.distributed import ALONE, Mesh
+from autofr.exceptions import AutofrError
+from autofr.masks import landmark_scheme
+from autofr.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Read:
+    """One rank's part of a batch as it was read: ``pixels`` (B, 3, S, S) uint8, ``labels`` (B,) int64, and
+    ``anchors`` (B, 19, 2) float32, or ``None`` where nothing can be masked."""
+
+    pixels: Tensor
+    labels: Tensor
+    anchors: Tensor | None
+
+
+class BatchSource(Protocol):
+    """What :class:`autofr.data.loader.TrainingBatches` reads from. Batch ``t`` follows from the seed and ``t`` alone.
+
+    Attributes:
+        batch_size: images of all ranks' parts of a batch.
+        steps_per_epoch: batches an epoch.
+        maskable: whether there are landmarks.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    maskable: bool
+
+    def seek(self, step: int) -> None:
+        """Get ready for batch ``step``: it may take a while."""
+
+    def read(self, step: int) -> Read:
+        """This rank's part of a batch. Called from another thread, one call at a time."""
+
+    def called(self, step: int) -> str:
+        """What the batch's images are called in an error."""
+
+
+class FacesSource:
+    """Faces in memory, or that are decoded when they are asked for: shuffled anew each epoch.
+
+    Args:
+        faces: what to train on.
+        batch_size: images a batch; a smaller set gives one batch an epoch. An epoch's odd rest is left out.
+        seed: decides the order.
+        say: takes a line for the user.
+        mesh: whose data ranks have a part of each batch each.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        batch_size: int,
+        seed: int,
+        say: Callable[[str], None] = warnings.warn,
+        mesh: Mesh = ALONE,
+    ) -> None:
+        self.faces, self.seed, self.say, self.mesh = faces, seed, say, mesh
+        self.batch_size = min(batch_size, len(faces))
+        self.steps_per_epoch = len(faces) // self.batch_size
+        self.maskable = faces.anchors is not None
+        self._instead: dict[int, int] = {}  # images that could no longer be read, and what stands in for them
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def indices(self, step: int) -> Tensor:
+        """Which images this rank's part of batch ``step`` holds, (B,) int64."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._epoch != epoch:
+            rng = np.random.default_rng(derive_seed(self.seed, "order", epoch))
+            self._epoch, self._order = epoch, rng.permutation(len(self.faces))
+        own = self.mesh.own(self.batch_size)
+        first = place * self.batch_size + own.start
+        return torch.from_numpy(self._order[first : first + len(own)])
+
+    def called(self, step: int) -> str:
+        named = ", ".join(self.faces.names[i] for i in self.indices(step)[:3].tolist())
+        return f"({named}, ...) from {self.faces.source}"
+
+    def seek(self, step: int) -> None:
+        """Nothing: any image can be looked up."""
+
+    def read(self, step: int) -> Read:
+        indices = self.indices(step)
+        while True:
+            indices = torch.tensor([self._instead.get(i, i) for i in indices.tolist()])
+            try:
+                pixels = self.faces.read(indices)
+            except UnreadableImagesError as error:
+                self._do_without(indices[error.places].tolist(), error)
+            else:
+                anchors = None if self.faces.anchors is None else self.faces.anchors[indices]
+                return Read(pixels, self.faces.labels[indices], anchors)
+
+    def _do_without(self, lost: list[int], error: UnreadableImagesError) -> None:
+        """From now on, meet another image of the same identity in the place of each of ``lost``.
+
+        Raises:
+            UnreadableImagesError: too many have been lost by now.
+        """
+        gone = {*self._instead, *lost}
+        if len(gone) > MAX_BAD * len(self.faces):
+            raise error
+        for index in gone:
+            same = (self.faces.labels == self.faces.labels[index]).nonzero().squeeze(1).tolist()
+            others = (i % len(self.faces) for i in range(index, index + len(self.faces)))
+            self._instead[index] = next(i for i in (*same, *others) if i not in gone)
+        self.say(f"{error}: other images of the same identities stand in")
+
+
+class ShardsSource:
+    """A stream of shards. An image that cannot be read is skipped: another one of its batch stands in, so that the
+    place of all others in the stream stays the same.
+
+    Args:
+        shards: the set.
+        image_size: pixels.
+        batch_size, seed, say, mesh: as for :class:`FacesSource`.
+
+    Raises:
+        AutofrError: the shards cannot be shared out evenly among the data ranks.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        say: Callable[[str], None] = warnings.warn,
+        mesh: Mesh = ALONE,
+    ) -> None:
+        self.shards, self.image_size, self.say = shards, image_size, say
+        self.batch_size = min(batch_size, len(shards))
+        self.steps_per_epoch = len(shards) // self.batch_size
+        self.maskable = shards.scheme is not None
+        self._own = len(mesh.own(self.batch_size))
+        epoch = self.steps_per_epoch * self._own
+        self._stream = ShardStream(shards, derive_seed(seed, "shards"), epoch, mesh.part, mesh.data)
+        self._lost, self._met = 0, 0
+
+    def called(self, step: int) -> str:
+        return f"from {self.shards.source}"
+
+    def seek(self, step: int) -> None:
+        self._stream.seek(step * self._own)
+
+    def read(self, step: int) -> Read:
+        samples = self._stream.take(step * self._own, self._own)
+        pixels, landmarks, reasons = decode_samples(samples, self.image_size)
+        for place, sample in enumerate(samples):
+            if sample.label >= self.shards.identities:
+                reasons[place] = f"{sample.name} has label {sample.label}, past the set's identities"
+        self._met += len(samples)
+        if reasons:
+            self._skip(reasons, len(samples))
+        good = [place for place in range(len(samples)) if place not in reasons]
+        chosen = [place if place not in reasons else good[place % len(good)] for place in range(len(samples))]
+        labels = torch.tensor([samples[place].label for place in chosen])
+        anchors = None
+        if self.shards.scheme is not None and landmarks is not None:
+            anchors = landmark_scheme(self.shards.scheme).anchors(torch.from_numpy(landmarks[chosen]))
+        return Read(pixels[chosen] if reasons else pixels, labels, anchors)
+
+    def _skip(self, reasons: dict[int, str], count: int) -> None:
+        """Name and count what was skipped.
+
+        Raises:
+            AutofrError: a whole batch, or over 5 % of a thousand samples or more.
+        """
+        before, self._lost = self._lost, self._lost + len(reasons)
+        told = f"{self._lost} of {self._met} samples so far cannot be read (last: {reasons[max(reasons)]})"
+        if len(reasons) == count or (self._met >= 1000 and self._lost > MAX_BAD * self._met):
+            raise AutofrError(f"{told}: is {self.shards.source} whole, and can it be reached?")
+        if before.bit_length() != self._lost.bit_length():  # each time that twice as many are lost
+            self.say(f"{told}: skipped")
