@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
 from functools import partial
@@ -215,6 +216,7 @@ def test_too_many_broken_images_are_refused(folder: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "shards").exists()
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="webdataset reads URLs with curl, which is not here")
 def test_shards_from_a_url(packed: Path) -> None:
     handler = partial(_Quiet, directory=str(packed))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
