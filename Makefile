@@ -18,8 +18,9 @@ $(VENV)/installed-dev: pyproject.toml
 demo: $(VENV)/installed  ## search on drawn faces: a few minutes
 	$(VENV)/bin/autofr search --space arcface_margins --run-dir $(DEMO_DIR)
 
+# One thread: networks this small gain nothing from more, and lose much where another process is at work.
 test: $(VENV)/installed-dev  ## every test; the real faces' where they are
-	$(VENV)/bin/pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/pytest
 
 lint: $(VENV)/installed-dev  ## ruff and mypy
 	$(VENV)/bin/ruff check .
