@@ -7,18 +7,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from autofr import AutofrError
+from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
 from autofr.distributed import ALONE, Shape, local_device, parts
 from autofr.launch import is_this_job
+from autofr.losses import LOSSES, ArcFace, MarginRamp
+from autofr.progress import Display
 from autofr.search.bank import Entry, WeightBank
 from autofr.search.bank_file import load_bank, save_bank
+from autofr.search.prepare import prepare
+from autofr.search.try_out import check_shared
 
 SETTINGS = "--epochs=2 --segment=1 --backbone=ir_mini-w0.25 --image-size=32 --embedding-dim=16 --batch-size=16"
 SEARCH = f"search --space arcface_margins {SETTINGS} --no-tracking --device cpu --fmr 0.02".split()
@@ -83,7 +88,7 @@ def test_parts_are_even_and_in_order() -> None:
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_one_process_is_a_mesh(tmp_path: Path) -> None:
+def test_one_process_is_a_mesh() -> None:
     assert ALONE.lead
     assert not ALONE.several
     assert all(ALONE.holds(member) for member in range(9))
@@ -117,16 +122,30 @@ def test_whose_run_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_this_job({"job": "none", "started": time.time()})
 
 
+def test_a_loss_that_does_not_go_by_parts_is_refused_where_ranks_share_its_classes() -> None:
+    """Without the check, it would be taken for a softmax."""
+    space = SearchSpace(loss=Choice(ArcFace(0.1), Whole(0.2)))
+    with pytest.raises(AutofrError, match=r"'Whole\(m=0.2\)' gives forward alone, and ranks cannot share its classes"):
+        prepare(space, {}, Display(False), mesh=replace(ALONE, data=2))
+    check_shared(SearchSpace(loss=Choice(ArcFace(0.1), MarginRamp(ArcFace(0.2), 3))))
+
+
+class Whole(ArcFace):
+    def forward(self, cosines: torch.Tensor, labels: torch.Tensor, norms: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(cosines, labels, norms) * 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_class_centres_on_several_ranks_are_those_of_one(ranks: int) -> None:
     script = Path(__file__).parent / "ranks" / "partial_fc.py"
-    ended(torchrun(ranks, str(script), str(ranks)))
+    out = ended(torchrun(ranks, str(script), str(ranks)))
+    assert f"{len(LOSSES) + 1} losses and a sample on {ranks} ranks: the same" in out
 
 
 @pytest.mark.slow
 def test_members_on_several_ranks_are_those_of_one_process(
-    tmp_path: Path, comparable: Callable[[Path], list[dict[str, Any]]], same_outcome: Callable[[Path, Path], bool]
+    tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     """The same decisions and the same weights, bit for bit; one rank tells of it."""
     alone(*SEARCH, f"--run-dir={tmp_path / 'one'}")
@@ -235,6 +254,4 @@ def _bank(state: dict[str, torch.Tensor]) -> WeightBank:
 
 
 def _rank(ranks: int, part: int) -> Any:
-    from dataclasses import replace
-
     return replace(ALONE, data=ranks, part=part)

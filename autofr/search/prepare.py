@@ -32,7 +32,7 @@ from autofr.search.pareto import PRICES, Trade
 from autofr.search.policies import create_policy
 from autofr.search.population import Population
 from autofr.search.record import Record
-from autofr.search.try_out import try_losses
+from autofr.search.try_out import check_shared, try_losses
 from autofr.spaces import SearchSpace
 from autofr.tracking import Tracker
 from autofr.training.precision import check_compiler
@@ -226,6 +226,8 @@ def prepare(
     Raises:
         AutofrError: bad input.
     """
+    if mesh.data > 1:
+        check_shared(space)
     source = scan_call(call)
     space, recipe, device = check_settings(space, call, source, display, stored)
     training, held_back, about = load_call(source, recipe.image_size, call, display)

@@ -9,6 +9,7 @@ import torch
 from autofr.dimensions import Range
 from autofr.exceptions import AutofrError
 from autofr.losses import MarginLoss
+from autofr.losses.base import goes_by_parts
 from autofr.seeding import seeded
 from autofr.spaces import SearchSpace
 
@@ -25,6 +26,20 @@ def try_losses(space: SearchSpace) -> None:
         _try_out(option)
     if isinstance(space.dimensions["loss"], Range):
         _try_range(space.dimensions["loss"])
+
+
+def check_shared(space: SearchSpace) -> None:
+    """Nothing, if ranks can share the classes of every loss of ``space``.
+
+    Raises:
+        AutofrError: one gives ``forward`` alone: what others make of its parts would be another loss.
+    """
+    for option in space.dimensions["loss"].options:
+        if not goes_by_parts(option):
+            raise AutofrError(
+                f"loss option '{option}' gives forward alone, and ranks cannot share its classes: give it pool, join "
+                "and cost (autofr.losses.MarginLoss), or take --mesh data=1"
+            )
 
 
 def _try_out(option: MarginLoss) -> torch.Tensor:

@@ -80,3 +80,5 @@ with joined(Shape(data=int(sys.argv[1])), 1, CPU) as mesh:
     places = torch.tensor([met.index(label) for label in labels.tolist()])
     cosines = F.normalize(everything, dim=1) @ F.normalize(whole.blocks[0].detach()[met], dim=1).T
     same(head(everything[own], labels[own], loss, sizes), loss(cosines, places), "a sample")
+    if mesh.lead:
+        print(f"{len(pool)} losses and a sample on {mesh.data} ranks: the same")
