@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from simplejpeg import decode_jpeg
 
 from autofr.exceptions import AutofrError
+from autofr.stored import read_bytes
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 """Of the files that are taken for images."""
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 """Those of the suffixes. Pillow knows more, whatever a file is called, and some of them start other programs."""
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-MAX_BYTES = 2**28
+_SMOOTH = Image.Resampling.BILINEAR
 MAX_PIXELS = 64_000_000
 """Images that claim more pixels are refused unread: a decompression bomb, or no photograph of a face."""
 
@@ -67,70 +63,68 @@ def decode_image(source: Path | BinaryIO, name: str, most: int | None = None) ->
 
 
 def decode_pixels(raw: bytes, width: int, height: int, name: str) -> tuple[Pixels, tuple[int, int]]:
-    """Decode an image that is in memory to uint8 RGB (3, height, width); also its stored (width, height).
+    """As :func:`decode_into`, to new uint8 RGB pixels (3, height, width), and the stored (width, height)."""
+    pixels = np.empty((height, width, 3), dtype=np.uint8).transpose(2, 0, 1)
+    return pixels, decode_into(raw, pixels, name)
 
-    JPEG goes to torchvision's decoder, which other threads need not wait for; what that does not take, and all other
-    formats, to Pillow.
+
+def decode_into(raw: bytes, pixels: Pixels, name: str) -> tuple[int, int]:
+    """Decode an image that is in memory.
+
+    JPEG goes to simplejpeg, which other threads need not wait for, and which decodes into ``pixels`` themselves. What
+    it finds fault with, what has to be turned, and other formats go to Pillow. Both give the same pixels.
 
     Args:
         raw: the bytes of the file.
-        width, height: what it is resized to, antialiased.
+        pixels: (3, height, width) uint8 RGB, to be filled; the image is resized to that, antialiased. Fastest where the
+            three values of a pixel stand together in memory. After an error they may hold anything.
         name: for errors.
+
+    Returns:
+        Its stored width and height.
 
     Raises:
         OSError: as :func:`open_image`.
     """
-    pixels = _decode_jpeg(raw) if raw[:2] == b"\xff\xd8" else None
-    if pixels is not None:
-        if pixels.shape[1:] == (height, width):
-            return pixels, (width, height)
-        image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    else:
-        image = decode_image(io.BytesIO(raw), name)
-    size = image.size
-    if size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).transpose(2, 0, 1), size
+    _, height, width = pixels.shape
+    rows, size = pixels.transpose(1, 2, 0), _upright_jpeg(raw)
+    if size is not None and size[0] * size[1] <= MAX_PIXELS:
+        fits = size == (width, height)
+        try:
+            if fits and rows.flags.c_contiguous:
+                decode_jpeg(raw, "RGB", strict=True, buffer=rows)
+                return size
+            found = decode_jpeg(raw, "RGB", strict=True)
+            rows[:] = found if fits else _resized(Image.fromarray(found), width, height)
+            return size
+        except ValueError:  # Pillow may take it for all that, or says what is wrong
+            pass
+    image = decode_image(io.BytesIO(raw), name)
+    rows[:] = _resized(image, width, height)
+    return image.size
 
 
-def _decode_jpeg(raw: bytes) -> Pixels | None:
-    """(3, H, W) RGB; ``None``: Pillow is to look at it, which says what is wrong."""
-    if not 0 < _claimed_pixels(raw) <= MAX_PIXELS:
-        return None
-    try:
-        found: Pixels = _jpeg_decoder()(raw).numpy()
-    except RuntimeError:
-        return None
-    return found
+def _resized(image: Image.Image, width: int, height: int) -> Pixels:
+    return np.asarray(image if image.size == (width, height) else image.resize((width, height), _SMOOTH))
 
 
-@cache
-def _jpeg_decoder() -> Callable[[bytes], Tensor]:
-    """torchvision's, which takes a while to import."""
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    def decode(raw: bytes) -> Tensor:
-        data = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-        found: Tensor = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-        return found
-
-    return decode
-
-
-def _claimed_pixels(raw: bytes) -> int:
-    """Width times height that a JPEG's frame header claims; 0: it has none where one is expected."""
+def _upright_jpeg(raw: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG's frame header claims; ``None``: it is no JPEG, has no frame header where one is
+    expected, or says how the camera was held."""
     place = 2
+    if raw[:2] != b"\xff\xd8":
+        return None
     while place + 9 <= len(raw) and raw[place] == 0xFF:
         kind, length = raw[place + 1], int.from_bytes(raw[place + 2 : place + 4], "big")
         if kind == 0xFF:  # filled up
             place += 1
             continue
-        if kind == 0x01 or 0xD0 <= kind <= 0xD9:  # these have no length, and no place here
-            return 0
+        if kind == 0x01 or 0xD0 <= kind <= 0xD9 or raw[place + 4 : place + 8] == b"Exif":
+            return None  # the first ones have no length, and no place here
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(raw[place + 5 : place + 7], "big") * int.from_bytes(raw[place + 7 : place + 9], "big")
+            return int.from_bytes(raw[place + 7 : place + 9], "big"), int.from_bytes(raw[place + 5 : place + 7], "big")
         place += 2 + length
-    return 0
+    return None
 
 
 def read_image(path: Path, width: int, height: int) -> tuple[Pixels, tuple[int, int]]:
@@ -140,21 +134,3 @@ def read_image(path: Path, width: int, height: int) -> tuple[Pixels, tuple[int, 
         OSError: as :func:`open_image`.
     """
     return decode_pixels(read_bytes(path), width, height, str(path))
-
-
-def read_bytes(path: Path | str) -> bytes:
-    """The bytes of an image file.
-
-    Raises:
-        OSError: it is missing, no regular file (a named pipe would be waited for), or longer than ``MAX_BYTES``.
-    """
-    try:
-        about = os.stat(path)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError("it is no regular file")
-        if about.st_size > MAX_BYTES:
-            raise OSError(f"it has over {MAX_BYTES} bytes")
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise OSError(f"{path}: {error}") from error

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from autofr import images
-from autofr.images import decode_image, decode_pixels, open_image, read_image
+from autofr.images import decode_image, decode_into, decode_pixels, open_image, read_image
 
 
 def test_reads_any_mode_as_rgb_and_resizes(tmp_path: Path) -> None:
@@ -130,3 +130,28 @@ def test_a_jpeg_that_is_cut_short(kept: float) -> None:
     raw = jpeg(64, 48)
     with pytest.raises(OSError, match="a face: "):
         decode_pixels(raw[: int(kept * len(raw)) if kept < 1 else int(kept)], 64, 48, "a face")
+
+
+@pytest.mark.parametrize("size", [(64, 48), (20, 30)])
+@pytest.mark.parametrize("order", ["pixel by pixel", "colour by colour", "a part of more"])
+def test_decoding_into_memory_of_any_order(size: tuple[int, int], order: str) -> None:
+    width, height = size
+    raw = jpeg(64, 48)
+    if order == "colour by colour":
+        pixels = np.zeros((3, height, width), np.uint8)
+    elif order == "pixel by pixel":
+        pixels = np.zeros((height, width, 3), np.uint8).transpose(2, 0, 1)
+    else:
+        pixels = np.zeros((height, 2 * width, 3), np.uint8)[:, ::2].transpose(2, 0, 1)
+    assert decode_into(raw, pixels, "a face") == (64, 48)
+    assert np.array_equal(pixels, decode_pixels(raw, width, height, "a face")[0])
+    expected = Image.open(io.BytesIO(raw)).convert("RGB")
+    expected = expected if size == (64, 48) else expected.resize(size, Image.Resampling.BILINEAR)
+    assert np.array_equal(pixels, np.asarray(expected).transpose(2, 0, 1))
+
+
+def test_a_jpeg_with_stray_bytes_is_read_all_the_same() -> None:
+    """Decoders warn of them; cameras write them."""
+    raw = jpeg(64, 48)
+    stray = raw[:-2] + b"\x00\x00\x01" + raw[-2:]
+    assert np.array_equal(decode_pixels(stray, 64, 48, "a face")[0], decode_pixels(raw, 64, 48, "a face")[0])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.images import SUFFIXES, Pixels, read_bytes, read_image
+from autofr.images import SUFFIXES
+from autofr.stored import ImageFile
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,9 @@ class FolderScan:
     landmarks: Path | None
     scheme: str | None = None
 
-    def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
+    def image(self, place: int) -> ImageFile:
         """See :class:`autofr.data.reading.Scan`."""
-        return read_image(self.source / self.names[place], size, size)
-
-    def raw(self, place: int) -> bytes:
-        """See :class:`autofr.data.reading.Scan`."""
-        return read_bytes(self.source / self.names[place])
-
-    def where(self, place: int) -> str:
-        """See :class:`autofr.data.reading.Scan`."""
-        return str(self.source / self.names[place])
+        return ImageFile(f"{self.source}/{self.names[place]}")
 
     def there(self) -> bool:
         """See :class:`autofr.data.reading.Scan`. A file system that was unmounted leaves an empty folder."""

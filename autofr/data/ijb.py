@@ -20,11 +20,11 @@ from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.data.missing import tolerated
-from autofr.data.reading import in_parallel
 from autofr.detection.align import SIZE, align_face, alignment
 from autofr.exceptions import AutofrError
 from autofr.files import sha256
 from autofr.images import open_image
+from autofr.threads import in_parallel
 
 
 @dataclass(frozen=True)

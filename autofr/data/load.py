@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.data.reading import Scan, disk_reader, in_parallel
+from autofr.data.reading import Scan, disk_reader, memory_reader
+from autofr.decoder import room
 from autofr.exceptions import AutofrError
+from autofr.images import decode_into
 from autofr.launch import processes_here
 from autofr.masks import read_landmarks
 from autofr.masks.geometry import AWAY, UNSEEN
+from autofr.threads import in_parallel
 
 MAX_BAD = 0.05
 """Share of unreadable images past which a folder is refused."""
@@ -36,21 +39,20 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     by_name, scheme = read_landmarks(scan.landmarks, scan.scheme) if scan.landmarks is not None else (None, None)
     count = len(scan.names)
     cached = count * 3 * image_size**2 <= CACHE_SHARE * _free_memory() / processes_here()
-    pixels = np.empty((count if cached else 0, 3, image_size, image_size), dtype=np.uint8)
+    pixels = room(count if cached else 0, image_size)
     sizes = np.zeros((count, 2), dtype=np.float32)
     reasons: dict[int, str] = {}
 
     def check(index: int) -> None:
         try:
-            image, sizes[index] = scan.decode(index, image_size)
-            if cached:
-                pixels[index] = image
+            image = scan.image(index)
+            sizes[index] = decode_into(image.read(), pixels[index] if cached else room(1, image_size)[0], image.name)
         except OSError as error:
             reasons[index] = str(error)
         if progress is not None:
             progress(1)
 
-    in_parallel(check, range(count), scan.where)
+    in_parallel(check, range(count), lambda index: scan.image(index).name)
     good = [i for i in range(count) if i not in reasons]
     notes = _skipped(scan, reasons)
     names = [scan.names[i] for i in good]
@@ -69,9 +71,8 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
                 f"'{next(iter(by_name), '(nothing)')}', the images are called '{names[0]}'"
             )
         landmarks = _align(by_name, names, sizes[good], image_size)
-    kept = torch.tensor(good)
-    tensor = torch.from_numpy(pixels)
-    read = (lambda wanted: tensor[kept[wanted]]) if cached else disk_reader(scan, kept, image_size)
+    kept = np.array(good)
+    read = memory_reader(pixels, kept) if cached else disk_reader(scan, kept, image_size)
     faces = Faces(
         source=str(scan.source),
         read=read,

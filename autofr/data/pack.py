@@ -14,15 +14,17 @@ import numpy as np
 from autofr.data import scan
 from autofr.data.faces import held_back
 from autofr.data.load import MAX_BAD
-from autofr.data.reading import Scan, in_parallel
+from autofr.data.reading import Scan
 from autofr.data.shards import INDEX, landmarks_text, write_index
+from autofr.decoder import room
 from autofr.distributed import parts
 from autofr.exceptions import AutofrError
 from autofr.files import Output
-from autofr.images import decode_pixels
+from autofr.images import decode_into
 from autofr.masks import read_landmarks
 from autofr.progress import Display
 from autofr.seeding import derive_seed
+from autofr.threads import in_parallel
 
 SHARD_SIZE = 10_000
 SIDE = 112
@@ -117,7 +119,7 @@ def pack(
                         about: dict[str, Any] = {"name": source.names[i], "label": label[_identity(source.names[i])]}
                         if points is not None:
                             about["landmarks"] = None if lacking or found is None else landmarks_text(found)
-                        raw = source.raw(i)
+                        raw = source.image(i).read()
                         suffix = SUFFIX.get(raw[:2], "img")
                         tar.write({"__key__": f"{key:09d}", suffix: raw, "json": json.dumps(about).encode()})
                 listed[kind].append((name, len(chosen)))
@@ -159,11 +161,12 @@ def _readable(source: Scan, places: Sequence[int], skipped: list[str], advance: 
 
     def check(place: int) -> None:
         try:
-            decode_pixels(source.raw(place), SIDE, SIDE, source.where(place))
+            image = source.image(place)
+            decode_into(image.read(), room(1, SIDE)[0], image.name)
         except OSError as error:
             reasons[place] = str(error)
         advance(1)
 
-    in_parallel(check, places, source.where)
+    in_parallel(check, places, lambda place: source.image(place).name)
     skipped += [reasons[place] for place in sorted(reasons)]
     return [place for place in places if place not in reasons]

@@ -24,9 +24,8 @@ import numpy.typing as npt
 
 from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.images import Pixels, decode_pixels
+from autofr.stored import MAGIC, ImageRecord
 
-MAGIC = 0xCED7230A
 MAX_RECORD = 2**26
 """Bytes. A face of 112 pixels has a few thousand; what claims more is no image."""
 _WORD, _HEADER = struct.Struct("<II"), struct.Struct("<IfQQ")
@@ -48,28 +47,9 @@ class RecordScan:
     scheme: str | None
     spans: npt.NDArray[np.int64]
 
-    def decode(self, place: int, size: int) -> tuple[Pixels, tuple[int, int]]:
+    def image(self, place: int) -> ImageRecord:
         """See :class:`autofr.data.reading.Scan`."""
-        return decode_pixels(self.raw(place), size, size, self.where(place))
-
-    def raw(self, place: int) -> bytes:
-        """See :class:`autofr.data.reading.Scan`."""
-        first, last, image_at = self.spans[place].tolist()
-        file = os.open(self.source, os.O_RDONLY)
-        try:
-            raw = os.pread(file, last - first, first)
-        finally:
-            os.close(file)
-        if len(raw) < last - first:
-            raise OSError(f"{self.where(place)}: the file was cut short meanwhile")
-        try:
-            return _joined(raw)[image_at:]
-        except struct.error as error:
-            raise OSError(f"{self.where(place)}: the file was changed meanwhile") from error
-
-    def where(self, place: int) -> str:
-        """See :class:`autofr.data.reading.Scan`."""
-        return f"{self.source}: {self.names[place]}"
+        return ImageRecord(f"{self.source}: {self.names[place]}", str(self.source), *self.spans[place].tolist())
 
     def there(self) -> bool:
         """See :class:`autofr.data.reading.Scan`."""
@@ -198,14 +178,3 @@ def _header(path: Path, position: int, length: int, head: bytes) -> tuple[int, i
     if not (0 <= label < 1e7 and label == int(label)):
         raise AutofrError(f"{path}: the record at byte {position} is of identity {label}, which is no whole number")
     return int(label), before
-
-
-def _joined(raw: bytes) -> bytes:
-    """The content of a record. One that has the magic number at a multiple of 4 bytes is stored in parts, without."""
-    parts, position = [], 0
-    while position < len(raw):
-        _, stated = _WORD.unpack_from(raw, position)
-        begin = position + _WORD.size
-        parts.append(raw[begin : begin + (stated & (2**29 - 1))])
-        position = begin + ((stated & (2**29 - 1)) + 3) // 4 * 4
-    return struct.pack("<I", MAGIC).join(parts)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.data.load import MAX_BAD
 from autofr.data.reading import UnreadableImagesError
-from autofr.data.shards import Shards
-from autofr.data.stream import ShardStream, decode_samples
+from autofr.data.samples import decode_samples
+from autofr.data.shards import Sample, Shards
+from autofr.data.stream import ShardStream
 from autofr.distributed import ALONE, Mesh
 from autofr.exceptions import AutofrError
 from autofr.masks import landmark_scheme
 from autofr.seeding import derive_seed
+from autofr.threads import in_background
+from autofr.worker import Worker, WorkerDiedError
+
+AHEAD = 2
+"""Batches of a stream that are read and decoded before they are asked for."""
+Decoded: TypeAlias = tuple[list[Sample], Tensor, npt.NDArray[np.float32] | None, dict[int, str]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ class FacesSource:
         """Nothing: any image can be looked up."""
 
     def read(self, step: int) -> Read:
-        indices = self.indices(step)
+        indices, anchors = self.indices(step), self.faces.anchors
         while True:
             indices = torch.tensor([self._instead.get(i, i) for i in indices.tolist()])
             try:
@@ -107,8 +118,9 @@ class FacesSource:
             except UnreadableImagesError as error:
                 self._do_without(indices[error.places].tolist(), error)
             else:
-                anchors = None if self.faces.anchors is None else self.faces.anchors[indices]
-                return Read(pixels, self.faces.labels[indices], anchors)
+                return Read(
+                    pixels, _rows(self.faces.labels, indices), None if anchors is None else _rows(anchors, indices)
+                )
 
     def _do_without(self, lost: list[int], error: UnreadableImagesError) -> None:
         """From now on, meet another image of the same identity in the place of each of ``lost``.
@@ -154,18 +166,51 @@ class ShardsSource:
         self.maskable = shards.scheme is not None
         self._own = len(mesh.own(self.batch_size))
         epoch = self.steps_per_epoch * self._own
-        self._stream = ShardStream(shards, derive_seed(seed, "shards"), epoch, mesh.part, mesh.data)
+        self._stream = (shards, derive_seed(seed, "shards"), epoch, mesh.part, mesh.data)
+        ShardStream(*self._stream)  # sees whether they can be shared out
+        self._reader: Worker | None = None  # a process that has the stream: this one has to train
+        self._ahead: deque[tuple[int, Future[Decoded]]] = deque()  # batches that are being read, and their steps
+        self._taken: Future[list[Sample]] | None = None  # the samples of the last of them
         self._lost, self._met = 0, 0
 
     def called(self, step: int) -> str:
         return f"from {self.shards.source}"
 
     def seek(self, step: int) -> None:
-        self._stream.seek(step * self._own)
+        self._read_ahead(step).result()
+
+    def _read_ahead(self, step: int) -> Future[Decoded]:
+        """Batch ``step``. The next ones are read and decoded meanwhile: so no core waits for the end of a batch."""
+        if self._ahead and self._ahead[0][0] != step:
+            self._ahead.clear()
+        while len(self._ahead) <= AHEAD:
+            number = step + len(self._ahead)
+            self._taken = in_background(partial(self._take, number * self._own, self._taken))
+            self._ahead.append((number, in_background(partial(self._decode, self._taken))))
+        return self._ahead[0][1]
+
+    def _take(self, first: int, before: Future[list[Sample]] | None, again: bool = True) -> list[Sample]:
+        if before is not None:
+            wait([before])  # the stream is read in order
+        if self._reader is None:
+            self._reader = Worker(ShardStream, *self._stream)
+        try:
+            found: list[Sample] = self._reader.call("take", first, self._own)
+        except WorkerDiedError as error:
+            self._reader = None
+            if not again:
+                raise AutofrError(f"reading {self.shards.source}: {error}, twice: is there memory enough?") from error
+            return self._take(first, None, again=False)
+        return found
+
+    def _decode(self, taken: Future[list[Sample]]) -> Decoded:
+        samples = taken.result()
+        return samples, *decode_samples(samples, self.shards.points, self.image_size)
 
     def read(self, step: int) -> Read:
-        samples = self._stream.take(step * self._own, self._own)
-        pixels, landmarks, reasons = decode_samples(samples, self.image_size)
+        samples, pixels, landmarks, reasons = self._read_ahead(step).result()
+        self._ahead.popleft()
+        self._read_ahead(step + 1)
         for place, sample in enumerate(samples):
             if sample.label >= self.shards.identities:
                 reasons[place] = f"{sample.name} has label {sample.label}, past the set's identities"
@@ -192,3 +237,8 @@ class ShardsSource:
             raise AutofrError(f"{told}: is {self.shards.source} whole, and can it be reached?")
         if before.bit_length() != self._lost.bit_length():  # each time that twice as many are lost
             self.say(f"{told}: skipped")
+
+
+def _rows(table: Tensor, indices: Tensor) -> Tensor:
+    """``table[indices]``, without torch's threads: see :func:`autofr.data.reading.memory_reader`."""
+    return torch.from_numpy(table.numpy()[indices.numpy()])

@@ -1,25 +1,17 @@
-"""What a training meets of a set in shards: the endless stream of its samples, and the faces that are held back."""
+"""The endless stream of the samples of a set in shards. No torch: it is read by a process of its own."""
 
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from autofr.data.faces import Faces
-from autofr.data.load import MAX_BAD
-from autofr.data.reading import in_parallel
 from autofr.data.shards import Sample, Shards, read_shard
 from autofr.exceptions import AutofrError
-from autofr.images import decode_pixels
 
-CHUNK = 1024
-"""Samples that are decoded at a time."""
+FIRST = 8
+"""Share of the buffer, one in so many, that is filled before the first sample leaves it."""
 UNEVEN = 0.1
 """How much less a data rank may have than another."""
 
@@ -89,96 +81,20 @@ class ShardStream:
 
     def _shuffled(self, rng: np.random.Generator) -> Iterator[Sample]:
         held: list[Sample] = []
-        places: Iterator[int] = iter(())
-        for number in rng.permutation(len(self.own)):
-            for sample in read_shard(self.shards, *self.own[number]):
-                if len(held) < self.buffer:
-                    held.append(sample)
-                    continue
-                place = next(places, None)
-                if place is None:  # drawn many at a time: one by one they take as long as all the rest
-                    places = iter(rng.integers(self.buffer, size=self.buffer).tolist())
-                    place = next(places)
-                held[place], sample = sample, held[place]
-                yield sample
+        draws: Iterator[float] = iter(())
+        samples = (
+            sample for number in rng.permutation(len(self.own)) for sample in read_shard(self.shards, *self.own[number])
+        )
+        for met, sample in enumerate(samples):
+            held.append(sample)
+            # While the buffer fills up, one leaves for two that come: so nobody waits until it is full.
+            if len(held) > self.buffer or (len(held) > self.buffer // FIRST and met % 2):
+                draw = next(draws, None)
+                if draw is None:  # many at a time: one by one they take as long as all the rest
+                    draws = iter(rng.random(1024).tolist())
+                    draw = next(draws)
+                place = int(draw * len(held))
+                held[place], held[-1] = held[-1], held[place]
+                yield held.pop()
         for place in rng.permutation(len(held)).tolist():
             yield held[place]
-
-
-def read_validation(shards: Shards, image_size: int, progress: Callable[[int], None] = lambda done: None) -> Faces:
-    """The faces to score on, in memory.
-
-    Raises:
-        AutofrError: over 5 % of them cannot be read.
-    """
-    pixels, names, labels, points, lost = [], [], [], [], []
-    for name, count in shards.validation:
-        stream = read_shard(shards, name, count)
-        while samples := list(itertools.islice(stream, CHUNK)):
-            images, landmarks, reasons = decode_samples(samples, image_size)
-            for place, sample in enumerate(samples):
-                if sample.label >= shards.held_back:
-                    reasons[place] = f"{sample.name} has label {sample.label}, past the set's identities"
-            good = [place for place in range(len(samples)) if place not in reasons]
-            lost += [reasons[place] for place in sorted(reasons)]
-            if len(lost) > MAX_BAD * sum(listed for _, listed in shards.validation):
-                raise AutofrError(
-                    f"{len(lost)} images cannot be read ({'; '.join(lost[:3])}): over {MAX_BAD:.0%}: pack the set again"
-                )
-            pixels.append(images[good].contiguous())
-            names += [samples[place].name for place in good]
-            labels += [samples[place].label for place in good]
-            if landmarks is not None:
-                points.append(torch.from_numpy(landmarks[good]))
-            progress(len(samples))
-    total = len(names) + len(lost)
-    total = len(names) + len(lost)
-    told = f"{len(lost)} of {total} images cannot be read ({'; '.join(lost[:3])})"
-    stacked = torch.cat(pixels)
-    kept, numbers = torch.unique(torch.tensor(labels), return_inverse=True)
-    return Faces(
-        source=shards.source,
-        read=lambda wanted: stacked[wanted],
-        labels=numbers,
-        identities=[f"held back {number}" for number in kept.tolist()],
-        names=names,
-        landmarks=torch.cat(points) if points else None,
-        image_size=image_size,
-        scheme=shards.scheme,
-        notes=(f"{told}: skipped",) if lost else (),
-    )
-
-
-def decode_samples(
-    samples: Sequence[Sample], image_size: int
-) -> tuple[Tensor, npt.NDArray[np.float32] | None, dict[int, str]]:
-    """Decode samples on as many threads as there are cores.
-
-    Returns:
-        Pixels, (N, 3, S, S) uint8; landmarks in them, (N, K, 2), or ``None`` where the set has none; and by place why a
-        sample could not be decoded.
-    """
-    pixels = np.empty((len(samples), image_size, image_size, 3), dtype=np.uint8).transpose(0, 3, 1, 2)
-    sizes = np.ones((len(samples), 1, 2), dtype=np.float32)
-    reasons: dict[int, str] = {}
-    threads = min(os.cpu_count() or 1, len(samples))
-
-    def decode(thread: int) -> None:
-        for place in range(thread, len(samples), threads):
-            sample = samples[place]
-            try:
-                if sample.image is None:
-                    raise OSError(sample.name)
-                pixels[place], sizes[place] = decode_pixels(sample.image, image_size, image_size, sample.name)
-            except OSError as error:
-                reasons[place] = str(error)
-
-    in_parallel(decode, range(threads), lambda thread: f"a batch from {samples[thread].name} on")
-    given = [sample.landmarks for sample in samples]
-    found = next((points for points in given if points is not None), None)
-    landmarks = None
-    if found is not None:
-        nothing = np.full_like(found, np.nan)
-        stored = np.stack([nothing if points is None else points for points in given])
-        landmarks = ((stored + 0.5) * (image_size / sizes) - 0.5).astype(np.float32)
-    return torch.from_numpy(pixels), landmarks, reasons

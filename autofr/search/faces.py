@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from autofr.data import Faces, Scan, load_faces, scan, split_by_identity, synthetic_faces
+from autofr.data.samples import read_validation
 from autofr.data.shards import Shards, is_shards, open_shards
-from autofr.data.stream import read_validation
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.exceptions import AutofrError
 from autofr.progress import Display

@@ -1,12 +1,12 @@
 """Images a second that a training's source delivers, over those that the bare decoder decodes.
 
-    python experiments/speed/loading.py FACES [--images 4000] [--size 112]
+    python experiments/speed/loading.py FACES [--images 20000] [--size 112]
 
-FACES is a folder with one sub-folder an identity, and landmarks beside it. ``decoder``: torchvision's decode_jpeg over
-bytes that are in memory, a thread a core. ``folder``, ``records`` and ``shards``: what batches are read from where
-images do not fit in memory (:mod:`autofr.data.sources`), from a warm disk: reading, decoding, labels, landmarks to
-anchors. Rounds in turn, batches of 128; medians of all rounds, and of the ratios within a round, go to ``loading.csv``.
-Nothing else should run.
+FACES is a folder with one sub-folder an identity, and landmarks beside it. ``torchvision`` and ``simplejpeg``: their
+decode_jpeg over bytes that are in memory, a thread a core. ``folder``, ``records`` and ``shards``: what batches are
+read from where images do not fit in memory (:mod:`autofr.data.sources`), from a warm disk: reading, decoding, labels,
+landmarks to anchors. Rounds in turn, batches of 128; medians of all rounds, and of the ratios within a round, go to
+``loading.csv``. Nothing else should run.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import simplejpeg
 import torch
-from torchvision.io import ImageReadMode, decode_jpeg
+import torchvision
 
 import autofr.data.load
 from autofr.data import load_faces, scan
 from autofr.data.pack import pack
-from autofr.data.reading import in_parallel
-from autofr.data.recordio import MAGIC
 from autofr.data.shards import open_shards
 from autofr.data.sources import FacesSource, ShardsSource
+from autofr.stored import MAGIC
+from autofr.threads import in_parallel
 
 BATCH = 128
+RGB = torchvision.io.ImageReadMode.RGB
 
 
 def records(folder: Path, out: Path) -> Path:
@@ -48,7 +50,7 @@ def records(folder: Path, out: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("faces", type=Path)
-    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--images", type=int, default=20000)
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".csv"))
@@ -74,12 +76,15 @@ def main() -> None:
 
         threads = os.cpu_count() or 1
 
-        def decode(thread: int) -> None:
-            for content in raw[thread : steps * BATCH : threads]:
-                decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
+        def bare(decode: Callable[[bytes], object]) -> Callable[[], None]:
+            def share(thread: int) -> None:
+                for content in raw[thread : steps * BATCH : threads]:
+                    decode(content)
 
-        def bare() -> None:
-            in_parallel(decode, range(threads), str)
+            return lambda: in_parallel(share, range(threads), str)
+
+        def torchvision_decoder(content: bytes) -> torch.Tensor:
+            return torchvision.io.decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=RGB)
 
         def read(source: FacesSource | ShardsSource) -> Callable[[], None]:
             def run() -> None:
@@ -88,7 +93,13 @@ def main() -> None:
 
             return run
 
-        kinds = {"decoder": bare, "folder": read(folder), "records": read(recordio), "shards": read(stream)}
+        kinds = {
+            "torchvision": bare(torchvision_decoder),
+            "simplejpeg": bare(lambda content: simplejpeg.decode_jpeg(content, "RGB")),
+            "folder": read(folder),
+            "records": read(recordio),
+            "shards": read(stream),
+        }
         taken: dict[str, list[float]] = {kind: [] for kind in kinds}
         for turn in range(args.rounds + 1):
             for kind, work in kinds.items():
@@ -100,10 +111,10 @@ def main() -> None:
             {
                 "source": kind,
                 "images a second": round(statistics.median(rates)),
-                "of the decoder": round(
-                    statistics.median(a / b for a, b in zip(rates, taken["decoder"], strict=True)), 3
-                ),
-                "lowest": round(min(a / b for a, b in zip(rates, taken["decoder"], strict=True)), 3),
+                **{
+                    f"of {bare}": round(statistics.median(a / b for a, b in zip(rates, taken[bare], strict=True)), 3)
+                    for bare in ("torchvision", "simplejpeg")
+                },
                 "images": steps * BATCH,
                 "pixels": args.size,
                 "cores": os.cpu_count(),

@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import autofr
-from autofr import AutofrError
+from autofr import AutofrError, threads
 from autofr.data import Faces, load_faces, loader, reading, scan_folder
 from autofr.data.loader import TrainingBatches
-from autofr.data.reading import UnreadableImagesError, disk_reader, in_background, in_parallel
+from autofr.data.reading import UnreadableImagesError, disk_reader
 from autofr.data.sources import FacesSource
 from autofr.losses import ArcFace
 
@@ -34,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less patience, so that tests end."""
     monkeypatch.setattr(reading, "PATIENCE", 1.0)
     monkeypatch.setattr(reading, "BRIEFLY", 0.5)
-    monkeypatch.setattr(reading, "STUCK", 0.3)
+    monkeypatch.setattr(threads, "STUCK", 0.3)
     monkeypatch.setattr(loader, "WATCHDOG", 3.0)
 
 
@@ -49,29 +50,6 @@ def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
     """Its faces, read from disk whenever they are asked for."""
     monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
     return load_faces(scan_folder(many), 32)
-
-
-def test_in_parallel_does_all_and_raises_what_is_raised() -> None:
-    done: set[int] = set()
-    in_parallel(done.add, range(1000), str)
-    assert done == set(range(1000))
-    in_parallel(done.add, [], str)
-    with pytest.raises(ZeroDivisionError):
-        in_parallel(lambda place: 1 // (place - 500), range(1000), str)  # type: ignore[arg-type, return-value]
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_call_that_does_not_return_is_named() -> None:
-    for_ever = threading.Event()
-    with pytest.raises(AutofrError, match="reading image 3 has not returned for"):
-        in_parallel(lambda place: for_ever.wait() and None if place == 3 else None, range(9), lambda p: f"image {p}")
-    for_ever.set()
-
-
-def test_in_background() -> None:
-    assert in_background(lambda: 3).result(5) == 3
-    with pytest.raises(ZeroDivisionError):
-        in_background(lambda: 1 // 0).result(5)
 
 
 @pytest.mark.usefixtures("quick")
@@ -243,6 +221,6 @@ def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
 def test_what_the_disk_reader_reads_is_what_is_there(many: Path) -> None:
     scan = scan_folder(many)
     cached = load_faces(scan, 32)
-    read = disk_reader(scan, torch.arange(60), 32)
+    read = disk_reader(scan, np.arange(60), 32)
     wanted = torch.tensor([5, 3, 3, 59])
     assert torch.equal(read(wanted), cached.read(wanted))

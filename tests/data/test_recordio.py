@@ -13,7 +13,10 @@ from PIL import Image
 import autofr
 from autofr import AutofrError
 from autofr.data import load_faces, scan, scan_records
-from autofr.data.recordio import MAGIC, MAX_RECORD
+from autofr.data.recordio import MAX_RECORD
+from autofr.decoder import room
+from autofr.images import decode_into
+from autofr.stored import MAGIC
 
 WORD = struct.pack("<I", MAGIC)
 
@@ -73,10 +76,7 @@ def test_a_content_with_the_magic_number_in_it_is_put_together(
     found = scan_records(path)
     assert found.names == ["0000001/00000000", "0000002/00000001"]
     assert load_faces(found, 40).read(torch.arange(2))[:, 0, 3, 3].tolist() == [4, 5]
-    first, last, _ = found.spans[1].tolist()
-    from autofr.data.recordio import _joined
-
-    assert _joined(path.read_bytes()[first:last]) == whole
+    assert found.image(1)._replace(image_at=0).read() == whole
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,11 @@ def test_a_file_that_is_cut_short_under_way_is_an_unreadable_image(tmp_path: Pat
     with open(path, "rb+") as file:
         file.truncate(path.stat().st_size - 4)
     with pytest.raises(OSError, match=r"a.rec: 0000000/00000002: the file was cut short meanwhile"):
-        found.decode(2, 40)
+        found.image(2).read()
     path.write_bytes(b"\xff" * path.stat().st_size)
+    image = found.image(0)
     with pytest.raises(OSError, match=r"a.rec: 0000000/00000000"):
-        found.decode(0, 40)
+        decode_into(image.read(), room(1, 40)[0], image.name)
 
 
 def indexed(path: Path, places: list[tuple[int, int]]) -> Path:

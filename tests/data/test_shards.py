@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import threading
 from dataclasses import replace
 from functools import partial
@@ -19,10 +20,12 @@ from autofr import AutofrError
 from autofr.cli import main
 from autofr.data import load_faces, scan, split_by_identity
 from autofr.data.pack import pack
+from autofr.data.samples import read_validation
 from autofr.data.shards import is_shards, open_shards, read_shard
 from autofr.data.sources import ShardsSource
-from autofr.data.stream import ShardStream, read_validation
+from autofr.data.stream import ShardStream
 from autofr.distributed import ALONE
+from autofr.worker import Worker
 
 SETTINGS: dict[str, Any] = {"validation_identities": 3, "shard_size": 5, "progress": False}
 
@@ -288,3 +291,34 @@ def test_real_faces_in_shards(real_faces: Path, tmp_path: Path) -> None:
     read = source.read(0)
     assert read.anchors is not None
     assert np.isfinite(read.anchors.numpy()).mean() > 0.5
+
+
+def test_batches_are_the_same_wherever_reading_begins(packed: Path) -> None:
+    shards = open_shards(packed)
+    source = ShardsSource(shards, 32, 8, 0)
+    inorder = [source.read(step) for step in range(6)]
+    for step in (3, 0, 5, 4):
+        source.seek(step)
+        again = source.read(step)
+        assert torch.equal(again.pixels, inorder[step].pixels)
+        assert torch.equal(again.labels, inorder[step].labels)
+
+
+def test_a_reader_that_is_killed_is_replaced(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = open_shards(packed)
+    expected = [ShardsSource(shards, 32, 8, 0).read(step).labels.tolist() for step in range(5)]
+    source = ShardsSource(shards, 32, 8, 0)
+    met = [source.read(0).labels.tolist()]
+    assert source._reader is not None
+    os.kill(source._reader.pid, signal.SIGKILL)
+    met += [source.read(step).labels.tolist() for step in range(1, 5)]
+    assert met == expected
+
+    class Doomed(Worker):
+        def call(self, method: str, *arguments: Any) -> Any:
+            os.kill(self.pid, signal.SIGKILL)
+            return super().call(method, *arguments)
+
+    monkeypatch.setattr("autofr.data.sources.Worker", Doomed)
+    with pytest.raises(AutofrError, match=rf"reading {packed}: process \d+ ended with status -9, twice"):
+        ShardsSource(shards, 32, 8, 0).read(0)

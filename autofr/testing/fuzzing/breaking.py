@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from autofr.data.recordio import MAGIC
+from autofr.stored import MAGIC
 
 EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 127, 128, 255, 256, 32767, 65535, 2**24, 2**29 - 1, 2**31 - 1, 2**32 - 1)
 _SCALARS = st.one_of(

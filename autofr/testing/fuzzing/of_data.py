@@ -16,12 +16,12 @@ from autofr.testing.fuzzing import breaking
 from autofr.testing.fuzzing.target import Parse, Target, written
 
 
-def _picture(kind: str, size: int = 24) -> bytes:
+def _picture(kind: str, size: int = 24, turned: bool = True) -> bytes:
     x, y = np.mgrid[:size, :size]
     pixels = np.stack([x * 9 % 256, y * 7 % 256, (x + y) * 5 % 256], -1).astype(np.uint8)
     out = io.BytesIO()
     more: dict[str, Any] = {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}
-    Image.fromarray(pixels).save(out, kind, **({} if kind == "BMP" else more))
+    Image.fromarray(pixels).save(out, kind, **(more if turned and kind != "BMP" else {}))
     return out.getvalue()
 
 
@@ -44,14 +44,18 @@ def bin() -> Target:
 
 
 def rec() -> Target:
-    from autofr.data.recordio import MAGIC, scan_records
+    from autofr.data.recordio import scan_records
+    from autofr.decoder import room
+    from autofr.images import decode_into
+    from autofr.stored import MAGIC
 
-    picture = _picture("JPEG", 8)
+    picture = _picture("JPEG", 8, turned=False)
 
     def parse(path: Path) -> None:
         scan = scan_records(path)
         for place in range(len(scan.names)):
-            scan.decode(place, 8)
+            image = scan.image(place)
+            decode_into(image.read(), room(1, 8)[0], image.name)
 
     content = struct.pack("<IfQQ", 0, 3.0, 1, 0) + picture
     whole = struct.pack("<II", MAGIC, len(content)) + content + bytes(-len(content) % 4)

@@ -1,0 +1,97 @@
+"""Decoding in other processes: what they are killed or stopped for, and that nothing else is different."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autofr import AutofrError, decoder, threads
+from autofr.decoder import FEW, decode
+from autofr.images import read_image
+from autofr.stored import ImageFile
+from autofr.worker import Worker
+
+COUNT = 3 * FEW
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[ImageFile]:
+    """More than a few, of several sizes and forms."""
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(COUNT):
+        path = tmp_path / f"{i}.{'png' if i % 5 == 0 else 'jpg'}"
+        height, width = (20, 20) if i % 3 else (24, 30)
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+        found.append(ImageFile(str(path)))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def none_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "_idle", [])
+
+
+@pytest.mark.parametrize("count", [0, 1, FEW - 1, FEW, COUNT])
+@pytest.mark.parametrize("more", [0, 4])
+def test_it_is_what_is_decoded_here(images: list[ImageFile], count: int, more: int) -> None:
+    pixels, sizes, reasons = decode(images[:count], 20, more)
+    assert pixels.shape == (count, 3, 20, 20)
+    assert not reasons
+    for place, image in enumerate(images[:count]):
+        expected, size = read_image(Path(image.name), 20, 20)
+        assert np.array_equal(pixels[place], expected)
+        assert tuple(sizes[place]) == size
+    assert bool(decoder._idle) == (count >= FEW)
+
+
+def test_sizes_that_grow_and_shrink(images: list[ImageFile]) -> None:
+    for size in (8, 40, 16):
+        pixels, _, _ = decode(images, size)
+        assert np.array_equal(pixels[7], read_image(Path(images[7].name), size, size)[0])
+
+
+def test_what_cannot_be_decoded_is_named_by_place(images: list[ImageFile]) -> None:
+    Path(images[3].name).unlink()
+    Path(images[COUNT - 1].name).write_bytes(b"no image")
+    _, sizes, reasons = decode(images, 20)
+    assert sorted(reasons) == [3, COUNT - 1]
+    assert all(images[place].name in told for place, told in reasons.items())
+    assert sizes[3].tolist() == [1, 1]
+
+
+def test_a_process_that_was_killed_is_replaced(images: list[ImageFile]) -> None:
+    expected, _, _ = decode(images, 20)
+    for process in decoder._idle:
+        os.kill(process.there.pid, signal.SIGKILL)
+    pixels, _, reasons = decode(images, 20)
+    assert not reasons
+    assert np.array_equal(pixels, expected)
+
+
+def test_processes_that_are_killed_again_and_again(images: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Doomed(Worker):
+        def call(self, method: str, *arguments: Any) -> Any:
+            os.kill(self.pid, signal.SIGKILL)
+            return super().call(method, *arguments)
+
+    monkeypatch.setattr(decoder, "Worker", Doomed)
+    with pytest.raises(AutofrError, match=r"decoding .*g: process \d+ ended with status -9, twice"):
+        decode(images, 20)
+
+
+def test_a_read_that_hangs_is_named(images: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is stopped hangs as one does that waits for a disk."""
+    decode(images, 20)
+    monkeypatch.setattr(threads, "STUCK", 0.3)
+    pids = [process.there.pid for process in decoder._idle]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(AutofrError, match=r"reading .*/\d+\.(png|jpg) has not returned for"):
+        decode(images, 20)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
