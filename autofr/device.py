@@ -1,8 +1,9 @@
-"""Which device to run on."""
+"""Which device to run on, and the way there."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from autofr.exceptions import AutofrError
 
@@ -24,3 +25,8 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise AutofrError(f"no CUDA device for '{name}': torch sees {torch.cuda.device_count()}; take --device cpu")
     return device
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``; the copy to a GPU runs beside what the GPU is at."""
+    return tensor.to(device) if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

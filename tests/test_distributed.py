@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import autofr
 from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
 from autofr.distributed import ALONE, Shape, local_device, parts
@@ -94,6 +95,14 @@ def test_one_process_is_a_mesh() -> None:
     assert all(ALONE.holds(member) for member in range(9))
     assert ALONE.gathered({1: "b", 0: "a"}) == ["a", "b"]
     assert ALONE.decided(lambda: 3) == 3
+
+
+def test_the_population_is_what_the_mesh_says(tiny: dict[str, Any], tmp_path: Path) -> None:
+    asked = tiny | {"epochs": 1, "image_size": 32}
+    found = autofr.search("arcface_margins", run_dir=tmp_path / "run", mesh="member=3", **asked)
+    assert found.config["population"] == 3
+    with pytest.raises(AutofrError, match="member=3, and the population 2 members; leave out --population"):
+        autofr.search("arcface_margins", run_dir=tmp_path / "other", mesh="member=3", population=2, **asked)
 
 
 def test_a_mesh_without_torchrun(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -82,7 +82,12 @@ def add_population(what: Any) -> None:
         metavar="NAME[:SETTINGS]",
         help=f"how to choose: {POLICIES}; with settings: lfs:lr=0.1,floor=0.05, optuna:TPESampler (default: thompson)",
     )
-    what.add_argument("--population", type=int, metavar="N", help="members that train in step, 2 or more (default: 4)")
+    what.add_argument(
+        "--population",
+        type=int,
+        metavar="N",
+        help="members that train in step, 2 or more (default: 4, or what --mesh says)",
+    )
     what.add_argument(
         "--cost",
         choices=("params", "flops", "latency"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autofr.data.sources import BatchSource, Read
+from autofr.device import to_device
 from autofr.distributed import ALONE, Mesh, parts
 from autofr.exceptions import AutofrError
 from autofr.masks import RandomFaceMask, flip_anchors
@@ -74,7 +75,15 @@ class TrainingBatches:
             yield self._prepare(step, read)
 
     def _ahead(self, step: int) -> Future[Read]:
-        return in_background(lambda: self.source.read(step))
+        return in_background(lambda: self._read(step))
+
+    def _read(self, step: int) -> Read:
+        read = self.source.read(step)
+        if self.device.type == "cpu":
+            return read
+        # Here already, where nothing waits for it: it is a copy.
+        anchors = None if read.anchors is None else read.anchors.pin_memory()
+        return Read(read.pixels.pin_memory(), read.labels.pin_memory(), anchors)
 
     @torch.no_grad()
     def _prepare(self, step: int, read: Read) -> Batch:
@@ -89,11 +98,6 @@ class TrainingBatches:
                 images = self.mask(images, torch.where(flipped[:, None, None], mirrored, anchors))
         sizes = tuple(map(len, parts(self.source.batch_size, self.mesh.data)))
         return Batch(normalise(images), labels, sizes=sizes, seed=derive_seed(self.seed, "step", step))
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """``tensor`` on ``device``; the copy to a GPU runs beside what the GPU is at."""
-    return tensor.to(device) if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class PartialFC(nn.Module):
         inside = (everybody >= self.first) & (everybody < self.last)
         # Those of other ranks are written to a place past the end, so that nothing waits for the device to count.
         wanted = torch.cat([wanted, wanted.new_zeros(1)])
-        wanted[torch.where(inside, everybody - self.first, here)] = 2.0
+        wanted.scatter_(0, torch.where(inside, everybody - self.first, here), 2.0)
         self._rows = wanted[:here].topk(self._count(here, len(everybody))).indices.sort().values
         for block, (met, momentum) in enumerate(zip(self.met, self._momentum, strict=True)):
             met.data = self.blocks[block].detach()[self._rows]

@@ -10,6 +10,7 @@ import torch
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
+from autofr.device import to_device
 from autofr.masks.fabric import load_fabrics
 from autofr.masks.geometry import AWAY, Frame, Outline, place
 from autofr.masks.loops import draw
@@ -181,11 +182,11 @@ class RandomFaceMask(IntensityAugmentationBase2D):  # type: ignore[misc]
         height, width = input.shape[-2:]
         if drawn.device.type != "cpu":  # nor which were drawn: all are painted
             fit, drawn = fit & drawn, torch.ones(len(input), dtype=torch.bool)
-        rows = drawn.nonzero().squeeze(1).to(input.device)
+        rows = to_device(drawn.nonzero().squeeze(1), input.device)
         if not len(rows):
             return input.clone()
         # Where nothing fits, a face that does stands in: what is painted there is not kept, but must be numbers.
-        spare = middling_face(width, height).to(input.device)
+        spare = middling_face(width, height, input.device)
         anchors, fit = torch.where(fit[:, None, None], anchors, spare)[rows], fit[rows]
         params = {name: value.to(input.device)[rows] for name, value in params.items()}
         faces, box = input[rows], Box(0, height, 0, width, height, width)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autofr.masks.constants import constant, places
 from autofr.masks.schemes import BASE, CHIN, LEFT, LEFT_LID, LOWER_LIP, NASION, RIGHT, RIGHT_LID, TIP, UPPER_LIP
 
 ONE_SIDED = 40.0
@@ -49,7 +50,7 @@ class Frame(NamedTuple):
         """The frames of faces with anchors (B, 19, 2), float32 pixels."""
         origin = anchors[:, NASION : NASION + 1]
         down = F.normalize(anchors[:, UPPER_LIP : CHIN + 1].mean(1) - origin[:, 0], dim=-1)
-        axes = torch.stack([down.flip(-1) * down.new_tensor([1.0, -1.0]), down], 1)
+        axes = torch.stack([down.flip(-1) * constant((1.0, -1.0), down.device), down], 1)
         inner = (anchors - origin) @ axes.transpose(1, 2)
         length = inner[:, CHIN, 1][:, None, None]
         points = inner / length
@@ -105,7 +106,7 @@ def placement(anchors: Tensor, width: int, height: int) -> Tensor:
 def place(anchors: Tensor, frame: Frame, width: int, height: int) -> Tensor:
     """:func:`placement` of faces whose frames are known."""
     across, down = frame.points.unbind(-1)
-    spread, size = across[:, RIGHT].amax(1) - across[:, LEFT].amin(1), anchors.new_tensor([width, height]) - 0.5
+    spread, size = across[:, RIGHT].amax(1) - across[:, LEFT].amin(1), constant((width, height), anchors.device) - 0.5
     seen = anchors.isfinite().flatten(1).all(1) & (frame.length[:, 0, 0] > 4) & (spread > 0.3) & (spread < 4)
     lip = anchors[:, UPPER_LIP]
     seen &= (down[:, TIP] > 0) & (down[:, BASE] < 1) & ((lip > -0.5) & (lip < size)).all(1)
@@ -133,9 +134,9 @@ class Outline:
         # The nose line that the upper edge crosses: between nasion and tip (NIST's high to low nose coverage), under
         # the tip, or under the mouth.
         device = points.device
-        above = points[:, [NASION, BASE, LOWER_LIP]]  # by coverage
-        below = points[:, [TIP, UPPER_LIP, CHIN]]
-        offset, reach = points.new_tensor([[0.3, 0.2, 0.1], [0.5, 0.5, 0.4]])[..., None]
+        above = points[:, places((NASION, BASE, LOWER_LIP), device)]  # by coverage
+        below = points[:, places((TIP, UPPER_LIP, CHIN), device)]
+        offset, reach = constant(((0.3, 0.2, 0.1), (0.5, 0.5, 0.4)), device)[..., None]
         lines = torch.lerp(above, below, offset + reach * params["height"][:, None, None])
         self.nose = lines[torch.arange(len(points), device=device), params["coverage"]]
         left, right = self._sides(points, params)
@@ -150,10 +151,10 @@ class Outline:
         """The contour of either side; the far side of a turned face never falls inside its profile line."""
         sides = points[:, LEFT.start : RIGHT.stop] + params["jitter"]
         # From the middle of the nose over its tip to the chin, a little outside.
-        along = points.new_tensor([0.0, 0.4, 0.75, 1.0])[:, None]
+        along = constant((0.0, 0.4, 0.75, 1.0), points.device)[:, None]
         ahead = torch.lerp(points[:, TIP : TIP + 1], points[:, CHIN : CHIN + 1], along)
         profile = torch.cat([points[:, NASION : TIP + 1].mean(1, keepdim=True), ahead], 1).repeat(1, 2, 1)
-        outward = points.new_tensor([-1.0] * 5 + [1.0] * 5)
+        outward = constant((-1.0,) * 5 + (1.0,) * 5, points.device)
         profile = profile + 0.04 * torch.stack([outward, torch.zeros_like(outward)], -1)
         inside = (sides - profile)[..., 0] * outward < 0
         left, right = torch.where(inside[..., None], profile, sides).chunk(2, 1)
@@ -162,7 +163,7 @@ class Outline:
     def _polygon(self, left: Tensor, right: Tensor, chin: Tensor, params: dict[str, Tensor]) -> Tensor:
         """Points along the contour between the upper corners, (B, P, 2): evenly spaced on the line through it."""
         coverage, tilt = params["coverage"], params["tilt"]
-        start = chin.new_tensor([0.3, 1.0, 2.0])[coverage] + params["corner"]
+        start = constant((0.3, 1.0, 2.0), chin.device)[coverage] + params["corner"]
         first, last = start + tilt, 10 - start + tilt
         contour = torch.cat([left, chin[:, None], right.flip(1)], 1)
         place = torch.lerp(
@@ -193,7 +194,7 @@ class Outline:
         out, rise = params["loop_out"], params["loop_rise"]
         low = 0.1 - 0.3 * rise
         reach = torch.stack([-out, -rise, -out, low, out, -rise, out, low], -1).view(-1, 4, 2)
-        roots = self.frame.points[:, [LEFT.start, LEFT.start, RIGHT.start, RIGHT.start]]
+        roots = self.frame.points[:, places((LEFT.start, LEFT.start, RIGHT.start, RIGHT.start), out.device)]
         return self.frame.outward(roots + reach)
 
     def fields(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -215,7 +216,7 @@ class Outline:
         # The closing edge, from corner to corner, is the upper edge's business.
         normal, through = normal[:, :-1], jaw[:, :-1]
         # Nothing beyond the polygon's own width, however its sides lean; and, last, nothing above the lower lids.
-        sides = normal.new_tensor([[-1.0, 0.0], [1.0, 0.0]]).expand(len(normal), -1, -1)
+        sides = constant(((-1.0, 0.0), (1.0, 0.0)), normal.device).expand(len(normal), -1, -1)
         bounds = torch.stack([jaw.amin(1), jaw.amax(1)], 1)
         lids = self.lids
         along = F.normalize(lids[:, 1:] - lids[:, :1], dim=-1, eps=1e-6)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autofr.masks.constants import constant
 from autofr.masks.schemes import BASE, BRIDGE, CHIN, COUNT, LEFT_LID, LOWER_LIP, NASION, RIGHT_LID, TIP
 
 # Where bare skin is looked at: weights of anchors, and where that is on the face (u across, w down from the tip).
@@ -24,8 +25,6 @@ _SKIN: tuple[tuple[dict[int, float], tuple[float, float]], ...] = (
     ({CHIN: 0.5, LOWER_LIP: 0.5}, (0.0, 0.8)),
     ({NASION: 1.6, TIP: -0.6}, (0.0, -1.0)),
 )
-# Each of them is a patch of nine samples, a twenty-fifth of the image wide: no pore or pixel speaks alone.
-_PATCH = torch.cartesian_prod(*[torch.linspace(-0.04, 0.04, 3, dtype=torch.float32)] * 2)
 _USUAL_BLUR = 0.6  # about the median of celebrity photographs at 112 pixels (experiments/mask_focus)
 LUMA = (0.299, 0.587, 0.114)
 
@@ -56,14 +55,14 @@ def measure_light(faces: Tensor, anchors: Tensor) -> Light:
         faces: (B, 3, H, W) floating point in [0, 1].
         anchors: (B, 19, 2) float32 pixels.
     """
-    weights, solver = _skin()
+    weights, solver, patch = _skin(faces.device)
     height, width = faces.shape[-2:]
-    points = weights.to(faces.device) @ anchors
-    size = points.new_tensor([width, height])
-    at = ((points + 0.5) / size * 2 - 1)[:, :, None] + _PATCH.to(faces.device)
+    points = weights @ anchors
+    size = constant((width, height), faces.device)
+    at = ((points + 0.5) / size * 2 - 1)[:, :, None] + patch
     skin = F.grid_sample(faces.float(), at, padding_mode="border", align_corners=False).mean(3)
-    luma = skin.new_tensor(LUMA)
-    fit = (luma @ skin) @ solver.to(faces.device).T
+    luma = constant(LUMA, faces.device)
+    fit = (luma @ skin) @ solver.T
     level = fit[:, 0].clamp_min(0.04)[:, None]
     slope = (fit[:, 1:] / level).clamp(-0.6, 0.6)
     colour = skin.mean(2).clamp_min(0.02)
@@ -71,22 +70,24 @@ def measure_light(faces: Tensor, anchors: Tensor) -> Light:
         (colour.amax(1, keepdim=True) - colour.amin(1, keepdim=True)) / (0.1 * colour.mean(1, keepdim=True))
     ).clamp(0, 1)
     # Skin is reddish in white light; what differs from that is the light's, in part.
-    usual = colour.new_tensor([1.22, 0.96, 0.82])
+    usual = constant((1.22, 0.96, 0.82), faces.device)
     cast = (colour / colour.mean(1, keepdim=True) / usual).pow(0.45).clamp(0.75, 1.3)
     cast = 1 + colourful * (cast / cast.mean(1, keepdim=True) - 1)
     return Light(level, slope[:, 0:1], slope[:, 1:2], cast, colourful)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=16)
 @torch.inference_mode(False)  # what is kept must also serve calls that need gradients
-def _skin() -> tuple[Tensor, Tensor]:
+def _skin(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     weights = torch.zeros(len(_SKIN), COUNT, dtype=torch.float32)
     design = torch.ones(len(_SKIN), 3, dtype=torch.float32)
     for row, (mixture, place) in enumerate(_SKIN):
         for anchor, weight in mixture.items():
             weights[row, anchor] = weight
         design[row, 1:] = torch.tensor(place)
-    return weights, torch.linalg.pinv(design)
+    # Each of them is a patch of nine samples, a twenty-fifth of the image wide: no pore or pixel speaks alone.
+    patch = torch.cartesian_prod(*[torch.linspace(-0.04, 0.04, 3, dtype=torch.float32)] * 2)
+    return weights.to(device), torch.linalg.pinv(design).to(device), patch.to(device)
 
 
 @torch.no_grad()

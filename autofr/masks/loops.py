@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from autofr.masks.constants import constant, places
 from autofr.masks.geometry import Outline
 
 _HIDDEN = 22.0
@@ -40,13 +41,13 @@ def ear_loops(outline: Outline, params: dict[str, Tensor], height: int, width: i
         height, width: pixels.
     """
     scale = min(height, width) / 112
-    corners = outline.frame.outward(outline.jaw[:, [0, 3, -1, -4]])
+    corners = outline.frame.outward(outline.jaw[:, places((0, 3, -1, -4), outline.jaw.device)])
     t = torch.linspace(0, 1, round(40 * scale) + 4, device=corners.device, dtype=corners.dtype)
     x, y = torch.lerp(corners[:, :, None], outline.ears(params)[:, :, None], t[:, None]).unbind(-1)
     y = y + (outline.frame.length[:, 0] * params["loop_sag"][:, None])[..., None] * (4 * t * (1 - t))
     turn, lower = outline.frame.turn[:, None], params["loop_lower"][:, None]
-    sides = turn.new_tensor([1.0, 1.0, -1.0, -1.0])
-    shown = (turn * sides > -_HIDDEN) & (lower | (turn.new_tensor([1, 0, 1, 0]) > 0))
+    sides = constant((1.0, 1.0, -1.0, -1.0), turn.device)
+    shown = (turn * sides > -_HIDDEN) & (lower | (constant((1.0, 0.0, 1.0, 0.0), turn.device) > 0))
     opacity = (shown * params["loop_opacity"][:, None])[..., None, None]
     # Loops are steep: a point of one touches the pixels to its left and right, its neighbours the rows next to it.
     reach = max(1, round(0.7 * scale + 0.3))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autofr.masks.constants import constant
 from autofr.masks.fabric import BLURS, HEIGHT, WIDTH
 from autofr.masks.geometry import Outline
 from autofr.masks.light import LUMA, Light, measure_focus, measure_light
@@ -89,8 +90,8 @@ def extents(outline: Outline, height: int, width: int) -> Tensor:
     reach = _SHADOW * min(height, width) + 2
     low = (points.amin(1) - reach).floor().clamp_min(0)
     high = (points.amax(1) + reach).ceil()
-    low = torch.minimum(low, low.new_tensor([width - 1, height - 1]))
-    high = torch.minimum(torch.maximum(high, low + 1), high.new_tensor([width, height]))
+    low = torch.minimum(low, constant((width - 1, height - 1), low.device))
+    high = torch.minimum(torch.maximum(high, low + 1), constant((width, height), high.device))
     return torch.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], 1).long()
 
 
@@ -111,7 +112,7 @@ def plan(faces: Tensor, anchors: Tensor, outline: Outline, params: dict[str, Ten
     distance, u, v = outline.fields(at.flatten(0, 1))
     exposure = (light.level / 0.5).pow(0.55).clamp(0.45, 1.06) * params["exposure"][:, None]
     colours = torch.cat([params["colours"], params["loop_colour"][:, None]], 1)
-    grey = (colours @ colours.new_tensor(LUMA))[..., None]
+    grey = (colours @ constant(LUMA, colours.device))[..., None]
     colours = torch.lerp(grey, colours, light.colourful[..., None]) * light.cast[:, None] * exposure[:, None]
     texels = blur * (WIDTH / 78) / box.scale  # a mask is about 78 pixels wide at 112
     level = (texels[:, None] > _between(BLURS, texels.device)).sum(1)
@@ -203,7 +204,7 @@ def _node_grid(box: Box, device: torch.device) -> Tensor:
 
 def _between(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Where the nearest of sorted values changes."""
-    known = torch.tensor(values, device=device, dtype=torch.float32)
+    known = constant(values, device)
     return (known[1:] + known[:-1]) / 2
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autofr.exceptions import AutofrError, unknown
+from autofr.masks.constants import constant, places
 
 ANCHORS = (
     *("left_0", "left_1", "left_2", "left_3", "left_4"),  # contour from the ear to the chin, image left
@@ -51,7 +52,7 @@ MOST = 10_000
 FIVE = "points5"
 """Eyes, nose tip, mouth corners (image left first): the rest of the face is estimated from them."""
 
-_MIRROR = torch.tensor([*range(5, 10), *range(5), *range(10, 17), 18, 17])
+_MIRROR = (*range(5, 10), *range(5), *range(10, 17), 18, 17)
 
 # A head of middling proportions, (x right, y down, z toward the viewer); nasion to chin is about 1. What five points do
 # not show is read off it. Its contour is drawn in by a tenth: the estimate errs, rather inside the face than outside.
@@ -82,6 +83,10 @@ class Scheme:
     count: int
     weights: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
+    @cached_property
+    def _rows(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(map(tuple, self.weights.tolist()))
+
     def anchors(self, landmarks: Tensor) -> Tensor:
         """The anchors of faces.
 
@@ -106,7 +111,7 @@ class Scheme:
             with np.errstate(invalid="ignore"):
                 found = self.weights.astype(np.float32) @ given
             return torch.from_numpy(np.where(seen, found, np.float32(np.nan)))
-        weights = torch.from_numpy(self.weights).to(landmarks.device, torch.float32)
+        weights = constant(self._rows, landmarks.device)
         seen = landmarks.isfinite().flatten(-2).all(-1)[..., None, None]
         with torch.autocast(landmarks.device.type, enabled=False):  # half precision would move them by a pixel
             return torch.where(seen, weights @ landmarks.float(), torch.nan)
@@ -153,10 +158,12 @@ def scheme_of(count: int) -> Scheme:
     return landmark_scheme(names[count])
 
 
-def middling_face(width: int, height: int) -> Tensor:
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def middling_face(width: int, height: int, device: torch.device) -> Tensor:
     """The anchors of a frontal face of middling proportions in the middle of an image, (19, 2) float32 pixels."""
     middle = np.array([width / 2, 0.2 * height]) + 0.55 * min(width, height) * _HEAD[:, :2]
-    return torch.from_numpy(middle.astype(np.float32))
+    return torch.from_numpy(middle.astype(np.float32)).to(device)
 
 
 def flip_anchors(anchors: Tensor, width: int) -> Tensor:
@@ -166,7 +173,7 @@ def flip_anchors(anchors: Tensor, width: int) -> Tensor:
         anchors: (..., 19, 2) pixels, x before y, pixel centres at whole numbers.
         width: width of the images in pixels.
     """
-    flipped = anchors[..., _MIRROR.to(anchors.device), :].clone()
+    flipped = anchors[..., places(_MIRROR, anchors.device), :].clone()
     flipped[..., 0] = width - 1 - flipped[..., 0]
     return flipped
 

@@ -97,7 +97,9 @@ class Member:
         self.failure: Exception | None = None
         self.mesh, self.device, self.precision = mesh, device, Precision(recipe.precision)
         self.scaler = self.precision.scaler(device, mesh)
-        compiled = cast(nn.Module, torch.compile(self.backbone)) if recipe.compile else self.backbone
+        # On a GPU a small network waits to be told what to do next; what is recorded once and replayed need not be.
+        mode = "reduce-overhead" if device.type == "cuda" else None
+        compiled = cast(nn.Module, torch.compile(self.backbone, mode=mode)) if recipe.compile else self.backbone
         self._forward = shared(compiled, mesh)
         self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
         self._met: deque[Tensor] = deque(maxlen=BATCHES if self.elastic else 0)  # images that all members share

@@ -60,7 +60,7 @@ def search(
     landmarks: str | Path | None = None,
     landmark_scheme: str | None = None,
     policy: str = "thompson",
-    population: int = 4,
+    population: int | None = None,
     seed: int = 0,
     device: str = "auto",
     validation_identities: int | None = None,
@@ -88,7 +88,7 @@ def search(
             number says it.
         policy: a name in ``autofr.search.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``. The
             default did best over options where it was measured (docs/policies.md); MAN's is ``lfs``.
-        population: members, 2 or more.
+        population: members, 2 or more; ``None``: as many as ``mesh`` says, or 4.
         seed: decides everything that is drawn.
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         validation_identities: how many to hold back; ``None``: a tenth, 2 to 200.
@@ -117,6 +117,8 @@ def search(
     name = Path(space).stem if isinstance(space, str) else "search"
     loaded = load_space(space) if isinstance(space, str) else space
     call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
+    if population is None:
+        population = (Shape.parse(mesh).member if mesh is not None else None) or 4
     call |= {"policy": policy, "population": population, "seed": seed, "device": device}
     call |= {"validation_identities": validation_identities, "cost": cost, "prefer": prefer}
     call = search_call(**call, **recipe)

@@ -53,7 +53,8 @@ def by_hand(faces: Faces, recipe: Recipe, device: torch.device, steps: int) -> C
     backbone = create_backbone(recipe.backbone, recipe.image_size, recipe.embedding_dim).to(device)
     if device.type == "cuda":
         backbone.to(memory_format=torch.channels_last)
-    forward = torch.compile(backbone) if recipe.compile else backbone
+    mode = "reduce-overhead" if device.type == "cuda" else None  # as autofr has it
+    forward = torch.compile(backbone, mode=mode) if recipe.compile else backbone
     centres = nn.Parameter(torch.randn(len(faces.identities), recipe.embedding_dim, device=device) * 0.01)
     loss, precision = ArcFace(0.3, s=recipe.scale), Precision(recipe.precision)
     parameters = [centres, *backbone.parameters()]

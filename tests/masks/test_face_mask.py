@@ -14,12 +14,13 @@ from torch import Tensor
 
 from autofr import AutofrError
 from autofr.data import synthetic_faces
-from autofr.masks import RandomFaceMask, placement
+from autofr.masks import RandomFaceMask, constants, flip_anchors, placement
 from autofr.masks.fabric import load_fabrics
 from autofr.masks.geometry import Frame, Outline
 from autofr.masks.light import measure_light
 from autofr.masks.loops import ear_loops
 from autofr.masks.paint import Box, mask_opacity, plan
+from autofr.masks.schemes import middling_face
 
 FACES = synthetic_faces(4, 4, 64, seed=1)
 IMAGES = FACES.read(torch.arange(16)).float() / 255
@@ -324,6 +325,8 @@ def test_a_module_cast_with_its_network_paints_alike(convert: str) -> None:
 def test_inference_mode_leaves_nothing_behind() -> None:
     load_fabrics.__globals__["_drawn"].cache_clear()
     measure_light.__globals__["_skin"].cache_clear()
+    for kept in (constants.constant, constants.places, middling_face):
+        kept.cache_clear()
     plan.__globals__["_weights"].cache_clear()
     with torch.inference_mode():
         RandomFaceMask(p=1.0)(IMAGES, LANDMARKS)
@@ -368,6 +371,21 @@ def test_a_gpu_paints_what_the_cpu_paints(p: float) -> None:
     )  # a module that was not moved
     params = {k: v.cuda() for k, v in mask._params.items()}
     torch.testing.assert_close(mask.cuda()(IMAGES.cuda(), params=params).cpu(), first, atol=1e-3, rtol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_nothing_waits_for_a_gpu() -> None:
+    mask, images, landmarks = RandomFaceMask(p=0.5).cuda(), IMAGES.cuda(), LANDMARKS.cuda()
+    mask(images, landmarks)  # what is kept on the device is brought there
+    flip_anchors(landmarks[:, :19], 64)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            mask(images, landmarks)
+            flip_anchors(landmarks[:, :19], 64)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 # Gradients

@@ -16,7 +16,8 @@ from autofr.data.sources import FacesSource
 from autofr.losses import AdaFace, ArcFace
 from autofr.search.member import Member
 from autofr.training.precision import Precision
-from autofr.training.recipe import Recipe
+from autofr.training.recipe import Recipe, Timetable
+from autofr.training.segment import train_segment
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(backbone="ir_mini-w0.25", image_size=32, embedding_dim=16, scale=24)
@@ -83,6 +84,26 @@ def test_a_step_asks_the_device_for_nothing(batches: list[Batch]) -> None:
         names = {event.name for event in profile.events()}
         assert "aten::conv2d" in names
         assert not names & {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize(("precision", "rate"), [("fp32", 1.0), ("fp16", 1.0), ("bf16", 0.5)])
+def test_a_segment_never_waits_for_a_gpu(precision: str, rate: float, tiny_faces: Faces) -> None:
+    device = torch.device("cuda")
+    recipe = replace(RECIPE, precision=precision, class_rate=rate, epochs=9, mask_prob=0.5)
+    trainees = [Member(i, RECIPE.backbone, SPACE, recipe, 12, device) for i in range(2)]
+    batches = TrainingBatches(FacesSource(tiny_faces, 16, 0), 0.5, 0, device)
+    timetable = Timetable(recipe, batches.steps_per_epoch)
+    for made in trainees:
+        made.begin(made.index)
+    train_segment(trainees, batches, timetable, 0, 0)  # libraries load, constants are brought to the device
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_segment(trainees, batches, timetable, 1, 0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [made.failure for made in trainees] == [None, None]
 
 
 def test_partial_fc_in_a_member_is_resumed_exactly(batches: list[Batch]) -> None:
