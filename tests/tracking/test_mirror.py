@@ -13,6 +13,7 @@ from autofr.losses import ArcFace
 from autofr.search import loop
 from autofr.search.pick import pick
 from autofr.tracking import flatten, metric_name, tracking_uri
+from autofr.tracking.mirror import Mirror
 from autofr.tracking.sync import sync_tracking
 
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
@@ -180,6 +181,29 @@ def test_a_run_deleted_in_mlflow_is_filled_in_anew(tiny_faces: Faces, tiny: dict
     found = client.search_runs([tracked_experiment(client)])
     parent = next(r for r in found if "mlflow.parentRunId" not in r.data.tags)
     assert [m.step for m in client.get_metric_history(parent.info.run_id, "generation")] == [0, 1, 2, 3]
+
+
+def test_weights_that_a_killed_process_sent_in_part_do_not_stay(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of a generation whose checkpoint has been cleaned up meanwhile."""
+    run_dir = tmp_path / "run"
+    found = autofr.search(SPACE, tiny_faces, run_dir=run_dir, **tiny)
+    begun = next(g for g in range(4) if not (run_dir / "checkpoints" / f"gen-{g:04d}").exists())
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(tmp_path))
+    runs = Mirror(run_dir)._opened(client)
+    name = f"gen-{begun:04d}-run"
+    model = client.create_logged_model(runs.experiment, name, runs.parent, model_type="embedder").model_id
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "model.safetensors").write_bytes(b"a part")
+    client.log_model_artifacts(model, str(tmp_path / "part"))
+    assert client.list_logged_model_artifacts(model)
+    sync_tracking(run_dir)
+    assert not client.list_logged_model_artifacts(model)
+    assert str(client.get_logged_model(model).status) == "READY"
+    assert len(client.search_logged_models([runs.experiment])) >= len(found.records)
 
 
 def test_tracking_uri_honours_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
