@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -83,7 +84,11 @@ def shared(net: nn.Module, mesh: Mesh) -> nn.Module:
     """
     if mesh.data == 1:
         return net
-    return nn.parallel.DistributedDataParallel(net, process_group=mesh.partners, broadcast_buffers=False)
+    made = nn.parallel.DistributedDataParallel
+    known = inspect.signature(made).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # as it was called
+    settings: dict[str, Any] = {name: False}
+    return made(net, process_group=mesh.partners, **settings)
 
 
 @torch.no_grad()

@@ -15,15 +15,17 @@ import numpy.typing as npt
 
 from autofr.exceptions import AutofrError
 from autofr.images import Pixels, decode_into
-from autofr.launch import processes_here
+from autofr.launch import cores
 from autofr.stored import StoredImage
 from autofr.threads import in_parallel
 from autofr.worker import Worker, WorkerDiedError
 
-FEW = 32
+FEW = 16
 """Images that are not worth another process."""
 PART = 8
 """Images that a process decodes at a time, at least."""
+MOST = 64
+"""And at most: for so many the time is taken after which reading is stuck."""
 Sizes: TypeAlias = npt.NDArray[np.float32]
 _AT = 8
 """Bytes at the beginning of shared memory: which image is being read."""
@@ -79,6 +81,12 @@ class _Process:
         self.here = Decoder(self._file.fileno())
         self.there = Worker(Decoder, self._file.fileno(), files=[self._file.fileno()])
 
+    def decode(self, images: Sequence[StoredImage], size: int) -> tuple[list[tuple[int, int]], dict[int, str]]:
+        """See :meth:`Decoder.decode`."""
+        self.here.shared(0, 0)[0][0] = 0  # not where the last call ended
+        found: tuple[list[tuple[int, int]], dict[int, str]] = self.there.call("decode", images, size)
+        return found
+
     def at(self) -> int:
         """Which image is being read."""
         return int(self.here.shared(0, 0)[0][0])
@@ -106,8 +114,7 @@ def decode(images: Sequence[StoredImage], size: int, more: int = 0) -> tuple[Pix
         AutofrError: reading has not returned for :data:`autofr.threads.STUCK` seconds, or ends processes.
     """
     pixels, sizes, reasons = room(len(images), size), np.ones((len(images), 2), dtype=np.float32), dict[int, str]()
-    cores = max(1, (os.cpu_count() or 1) // processes_here())
-    step = max(PART, math.ceil(len(images) / (2 * cores + more)))
+    step = min(MOST, max(PART, math.ceil(len(images) / (2 * cores() + more))))
     at: dict[int, _Process] = {}
 
     def one(place: int) -> None:
@@ -116,32 +123,39 @@ def decode(images: Sequence[StoredImage], size: int, more: int = 0) -> tuple[Pix
         except OSError as error:
             reasons[place] = str(error)
 
-    def part(first: int) -> None:
+    def part(first: int, process: _Process) -> None:
+        at[first] = process
         wanted = images[first : first + step]
         last = slice(first, first + len(wanted))
-        try:
-            process = at[first] = _idle.pop()
-        except IndexError:
-            process = at[first] = _Process()
-        sizes[last], why = process.there.call("decode", wanted, size)
+        sizes[last], why = process.decode(wanted, size)
         pixels[last] = process.here.shared(len(wanted), size)[1]
         reasons.update((first + place, told) for place, told in why.items())
-        _idle.append(process)
+        if len(_idle) < cores() + more:
+            _idle.append(process)
 
     def name(first: int) -> str:
-        return images[first + at[first].at() if first in at else first].name
+        place = first + at[first].at() if first in at else first
+        return images[min(place, len(images) - 1)].name
 
     def part_or_again(first: int) -> None:
         try:
-            part(first)
-        except WorkerDiedError:  # for want of memory, perhaps
+            part(first, _taken())
+        except WorkerDiedError:  # while it was idle, or for want of memory
             try:
-                part(first)
+                part(first, _Process())
             except WorkerDiedError as error:
                 raise AutofrError(f"decoding {name(first)}: {error}, twice: is there memory enough?") from error
 
-    if len(images) < FEW:
-        in_parallel(one, range(len(images)), name)
+    # A class of a user's own may not be known to other processes.
+    if len(images) < FEW or not all(kind.__module__.startswith("autofr.") for kind in set(map(type, images))):
+        in_parallel(one, range(len(images)), lambda place: images[place].name)
     else:
-        in_parallel(part_or_again, range(0, len(images), step), name, cores + more)
+        in_parallel(part_or_again, range(0, len(images), step), name, cores() + more)
     return pixels, sizes, reasons
+
+
+def _taken() -> _Process:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Process()

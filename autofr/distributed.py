@@ -67,7 +67,7 @@ class Shape:
         """
         if self.member not in (None, population):
             raise AutofrError(
-                f"the mesh has member={self.member}, and the population {population} members; leave out --population, "
+                f"the mesh has member={self.member}, and the population {population} members: leave member out, "
                 f"or say member={population}"
             )
         fitting = [self.data * g for g in range(1, population + 1) if population % g == 0]

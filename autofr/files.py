@@ -121,10 +121,10 @@ class Output:
         if blocking is not None:
             raise AutofrError(f"{folder} cannot be made: {blocking} is a file")
         if folder in (Path.cwd(), *Path.cwd().parents):
-            raise AutofrError(f"{folder} is the working directory or above it; name another folder with --out")
+            raise AutofrError(f"{folder} is the working directory or above it; name another folder")
         strange = self._strange(folder) if folder.exists() else None
         if strange is not None:
-            raise AutofrError(f"{folder} is no {self.what}: it has {strange.name}; name another folder with --out")
+            raise AutofrError(f"{folder} is no {self.what}: it has {strange.name}; name another folder")
 
     def _strange(self, folder: Path) -> Path | None:
         """The first entry that is not of this kind."""

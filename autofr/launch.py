@@ -24,6 +24,12 @@ def processes_here() -> int:
     return int(os.environ["LOCAL_WORLD_SIZE"]) if launched() else 1
 
 
+def cores() -> int:
+    """How many cores this process has: of those that it may run on, its share beside the job's other processes."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // processes_here())
+
+
 def torchrun_command() -> list[str]:
     """How as many processes are started again."""
     here, all_of_them = os.environ["LOCAL_WORLD_SIZE"], os.environ["WORLD_SIZE"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 MAX_BYTES = 2**28
 MAGIC = 0xCED7230A
@@ -76,6 +76,19 @@ class ImageRecord(NamedTuple):
             parts.append(raw[place + 8 : place + 8 + length])
             place += 8 + (length + 3) // 4 * 4
         return MAGIC.to_bytes(4, "little").join(parts)[self.image_at :]
+
+
+def open_regular(path: Path | str, buffering: int) -> BinaryIO:
+    """A file, open for reading.
+
+    Raises:
+        OSError: it is missing, or no regular file: a named pipe would be waited for.
+    """
+    file = os.fdopen(os.open(path, _READ), "rb", buffering)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no regular file")
+    return file
 
 
 def read_bytes(path: Path | str) -> bytes:

@@ -98,12 +98,18 @@ def in_parallel(
     for thread in range(threads):
         _on_a_thread(partial(run, thread))
     late: set[tuple[int, float]] = set()
-    for _ in range(threads):
-        while not ended.acquire(timeout=min(1.0, STUCK / 2)):
-            now = time.monotonic()
-            before, late = late, {at for at in list(busy.values()) if now - at[1] > STUCK}
-            if before & late:  # twice: this process may have been stopped itself
-                first = min(name(place) for place, _ in before & late)
-                raise AutofrError(f"reading {first} has not returned for {STUCK:.0f} s: is its file system stuck?")
+    try:
+        for _ in range(threads):
+            while not ended.acquire(timeout=min(1.0, STUCK / 2)):
+                now = time.monotonic()
+                before, late = late, {at for at in list(busy.values()) if now - at[1] > STUCK}
+                if before & late and not failures:  # twice: this process may have been stopped itself
+                    first = min(name(place) for place, _ in before & late)
+                    raise AutofrError(f"reading {first} has not returned for {STUCK:.0f} s: is its file system stuck?")
+                if before & late:
+                    raise failures[0]
+    except BaseException as error:  # a Ctrl-C, say: the other threads have no more to do
+        failures.append(error)
+        raise
     if failures:
         raise failures[0]

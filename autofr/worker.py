@@ -7,7 +7,10 @@ import contextlib
 import fcntl
 import os
 import pickle
+import select
 import subprocess
+import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,17 +51,28 @@ class Worker:
         weakref.finalize(self, _end, self._process, os.getpid())
         self._send((make, arguments))
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any, patience: float | None = None) -> Any:
         """Call a method of the object.
+
+        Args:
+            method: its name.
+            arguments: its arguments.
+            patience: seconds that it may take; then the process is ended.
 
         Raises:
             WorkerDiedError: the process ended.
+            TimeoutError: it took longer.
             Exception: what the call raised.
         """
         self._send((method, arguments))
         assert self._process.stdout is not None
         try:
+            if patience is not None and not select.select([self._process.stdout], [], [], patience)[0]:
+                _end(self._process, os.getpid())
+                raise TimeoutError(f"process {self.pid} has not answered for {patience:.0f} s")
             done, found = pickle.load(self._process.stdout)
+        except TimeoutError:
+            raise
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise self._died() from error
         if not done:
@@ -67,8 +81,9 @@ class Worker:
 
     def _send(self, what: object) -> None:
         assert self._process.stdin is not None
+        message = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
         try:
-            pickle.dump(what, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.write(message)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:  # ValueError: it is closed
             raise self._died() from error
@@ -94,6 +109,15 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
 
 def main() -> None:
     """What the other process does until this one ends."""
+    started_by = os.getppid()
+
+    def watch() -> None:
+        # A fork of that process that lives on holds the other end of the pipe too.
+        while os.getppid() == started_by:
+            time.sleep(1.0)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
     asked, answered = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     try:
@@ -105,10 +129,21 @@ def main() -> None:
                 answer: tuple[bool, Any] = True, getattr(there, method)(*arguments)
             except Exception as error:
                 answer = False, error
-            pickle.dump(answer, answered, pickle.HIGHEST_PROTOCOL)
+            answered.write(_packed(*answer))
             answered.flush()
     except (EOFError, BrokenPipeError):  # that process ended
         pass
+
+
+def _packed(done: bool, found: Any) -> bytes:
+    """An answer that can be read; what cannot be is told in words."""
+    try:
+        packed = pickle.dumps((done, found), pickle.HIGHEST_PROTOCOL)
+        if not done:
+            pickle.loads(packed)  # an exception may be made of other arguments than it keeps
+        return packed
+    except Exception as error:
+        return pickle.dumps((False, RuntimeError(repr(error if done else found))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from PIL import Image
 from autofr import AutofrError, decoder, threads
 from autofr.decoder import FEW, decode
 from autofr.images import read_image
+from autofr.launch import cores
 from autofr.stored import ImageFile
+from autofr.threads import in_background
 from autofr.worker import Worker
 
 COUNT = 3 * FEW
@@ -75,9 +77,9 @@ def test_a_process_that_was_killed_is_replaced(images: list[ImageFile]) -> None:
 
 def test_processes_that_are_killed_again_and_again(images: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
     class Doomed(Worker):
-        def call(self, method: str, *arguments: Any) -> Any:
+        def call(self, method: str, *arguments: Any, patience: float | None = None) -> Any:
             os.kill(self.pid, signal.SIGKILL)
-            return super().call(method, *arguments)
+            return super().call(method, *arguments, patience=patience)
 
     monkeypatch.setattr(decoder, "Worker", Doomed)
     with pytest.raises(AutofrError, match=r"decoding .*g: process \d+ ended with status -9, twice"):
@@ -95,3 +97,47 @@ def test_a_read_that_hangs_is_named(images: list[ImageFile], monkeypatch: pytest
         decode(images, 20)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
+
+
+def test_more_killed_processes_than_are_used(images: list[ImageFile]) -> None:
+    """Each that is found dead is replaced by a new one, not by another that may be dead too."""
+    expected, _, _ = decode(images, 20, 4)
+    assert len(decoder._idle) > cores()
+    for process in decoder._idle:
+        os.kill(process.there.pid, signal.SIGKILL)
+    for _ in range(3):
+        assert np.array_equal(decode(images, 20)[0], expected)
+
+
+def test_idle_processes_do_not_pile_up(images: list[ImageFile]) -> None:
+    for running in [in_background(lambda: decode(images, 20)) for _ in range(6)]:
+        running.result()
+    assert len(decoder._idle) <= cores()
+
+
+def test_where_the_last_call_ended_is_not_where_this_one_is(
+    images: list[ImageFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode(images, 20)
+    pids = [process.there.pid for process in decoder._idle]
+    monkeypatch.setattr(threads, "STUCK", 0.3)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(AutofrError, match=r"reading .*/\d+\.(png|jpg) has not returned for"):
+        decode(images[:FEW], 20)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+class Own(NamedTuple):
+    """An image of a user's own, whose module no other process knows."""
+
+    name: str
+
+    def read(self) -> bytes:
+        return Path(self.name).read_bytes()
+
+
+def test_images_of_a_class_of_ones_own(images: list[ImageFile]) -> None:
+    own = [Own(image.name) for image in images]
+    assert np.array_equal(decode(own, 20)[0], decode(images, 20)[0])

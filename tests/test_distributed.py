@@ -17,8 +17,8 @@ import torch
 import autofr
 from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
-from autofr.distributed import ALONE, Shape, local_device, parts
-from autofr.launch import is_this_job
+from autofr.distributed import ALONE, Shape, joined, local_device, parts
+from autofr.launch import cores, is_this_job
 from autofr.losses import LOSSES, ArcFace, MarginRamp
 from autofr.progress import Display
 from autofr.search.bank import Entry, WeightBank
@@ -101,7 +101,7 @@ def test_the_population_is_what_the_mesh_says(tiny: dict[str, Any], tmp_path: Pa
     asked = tiny | {"epochs": 1, "image_size": 32}
     found = autofr.search("arcface_margins", run_dir=tmp_path / "run", mesh="member=3", **asked)
     assert found.config["population"] == 3
-    with pytest.raises(AutofrError, match="member=3, and the population 2 members; leave out --population"):
+    with pytest.raises(AutofrError, match="member=3, and the population 2 members: leave member out"):
         autofr.search("arcface_margins", run_dir=tmp_path / "other", mesh="member=3", population=2, **asked)
 
 
@@ -119,6 +119,31 @@ def test_devices_of_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_device("cpu") == "cpu"
     with pytest.raises(AutofrError, match="every rank on one device"):
         local_device("cuda:0")
+
+
+def test_no_nccl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: False)
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AutofrError, match="this PyTorch has no NCCL"), joined(Shape(data=2), 1, torch.device("cuda")):
+        pass
+
+
+def test_devices_of_two_kinds() -> None:
+    out = ended(torchrun(2, str(Path(__file__).parent / "ranks" / "mixed_devices.py")))
+    for rank in range(2):
+        assert f"rank {rank}: rank 0 is on cpu and rank 1 on meta; name one with --device" in out
+    assert "joined" not in out
+
+
+def test_cores_are_shared_with_the_jobs_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(12)))
+    assert cores() == 12
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_WORLD_SIZE", "5")):
+        monkeypatch.setenv(name, value)
+    assert cores() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    assert cores() == 1
 
 
 def test_whose_run_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 
 import pytest
 
@@ -57,3 +58,28 @@ def test_a_fork_does_not_wait_for_threads_that_it_does_not_have() -> None:
     if not child:  # pragma: no cover
         os._exit(0 if in_background(lambda: 3).result(5) == 3 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_was_raised_is_raised_although_another_call_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STUCK", 0.3)
+    for_ever = threading.Event()
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda place: for_ever.wait() and None if place else 1 // 0, range(2), str, 2)
+    for_ever.set()
+
+
+def test_the_others_stop_when_one_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STUCK", 0.3)
+    for_ever, met = threading.Event(), []
+
+    def work(place: int) -> None:
+        met.append(place)
+        for_ever.wait() if not place else time.sleep(0.01)
+
+    with pytest.raises(AutofrError):
+        in_parallel(work, range(10_000), str, 2)
+    time.sleep(0.05)
+    before = len(met)
+    time.sleep(0.1)
+    assert len(met) == before
+    for_ever.set()

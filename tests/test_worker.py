@@ -3,9 +3,11 @@
 import collections
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,3 +115,46 @@ def test_what_decodes_and_what_reads_shards_does_without_torch() -> None:
     """It would take seconds and hundreds of megabytes, for each core."""
     code = "import sys, autofr.decoder, autofr.data.stream; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+FORKING = """
+import os, signal, time
+from autofr.worker import Worker
+worker = Worker(list)
+worker.call("sort")
+if not os.fork():
+    time.sleep(20)
+    os._exit(0)
+print(worker.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_fork_that_lives_on_does_not_keep_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert within(8, lambda: gone(pid))
+        assert process.wait(5) == -signal.SIGKILL
+
+
+def test_a_call_that_takes_too_long() -> None:
+    worker = Worker(subprocess.Popen, ["sleep", "30"])
+    with pytest.raises(TimeoutError, match="has not answered for 0 s"):
+        worker.call("wait", patience=0.3)
+    assert within(5, lambda: gone(worker.pid))
+
+
+def test_answers_that_cannot_be_sent() -> None:
+    worker = Worker(threading.Thread)
+    with pytest.raises(RuntimeError, match="cannot pickle"):
+        worker.call("__getattribute__", "_started")
+    with pytest.raises(RuntimeError, match="thread"):
+        worker.call("join")
+
+
+def test_arguments_that_cannot_be_sent_leave_it_as_it_was() -> None:
+    worker = Worker(list, [1])
+    with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+        worker.call("append", threading.Lock())
+    assert worker.call("pop") == 1

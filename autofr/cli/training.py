@@ -49,7 +49,7 @@ def _add_search(commands: Any) -> None:
         "entry point; 'autofr spaces' lists the names. A space file is Python and is executed",
     )
     add_data(what)
-    add_population(what)
+    add_population(what, "4, or what --mesh says")
     add_how(p)
     _add_where(p, "runs/SPACE-TIME")
 
@@ -75,8 +75,8 @@ def _add_train(commands: Any) -> None:
     _add_where(p, "runs/train-TIME")
 
 
-def add_population(what: Any) -> None:
-    """How a search chooses."""
+def add_population(what: Any, usual: str = "4") -> None:
+    """How a search chooses; ``usual``: how many members do where none is named."""
     what.add_argument(
         "--policy",
         metavar="NAME[:SETTINGS]",
@@ -86,7 +86,7 @@ def add_population(what: Any) -> None:
         "--population",
         type=int,
         metavar="N",
-        help="members that train in step, 2 or more (default: 4, or what --mesh says)",
+        help=f"members that train in step, 2 or more (default: {usual})",
     )
     what.add_argument(
         "--cost",

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.data.reading import Scan, disk_reader, memory_reader
-from autofr.decoder import room
+from autofr.data.reading import CHUNK, WAITING, Scan, disk_reader, memory_reader
+from autofr.decoder import decode, room
 from autofr.exceptions import AutofrError
-from autofr.images import decode_into
 from autofr.launch import processes_here
 from autofr.masks import read_landmarks
 from autofr.masks.geometry import AWAY, UNSEEN
-from autofr.threads import in_parallel
 
 MAX_BAD = 0.05
 """Share of unreadable images past which a folder is refused."""
@@ -43,16 +41,13 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     sizes = np.zeros((count, 2), dtype=np.float32)
     reasons: dict[int, str] = {}
 
-    def check(index: int) -> None:
-        try:
-            image = scan.image(index)
-            sizes[index] = decode_into(image.read(), pixels[index] if cached else room(1, image_size)[0], image.name)
-        except OSError as error:
-            reasons[index] = str(error)
+    for chunk in (range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)):
+        decoded, sizes[chunk.start : chunk.stop], why = decode([scan.image(i) for i in chunk], image_size, WAITING)
+        reasons |= {chunk[place]: told for place, told in why.items()}
+        if cached:
+            pixels[chunk.start : chunk.stop] = decoded
         if progress is not None:
-            progress(1)
-
-    in_parallel(check, range(count), lambda index: scan.image(index).name)
+            progress(len(chunk))
     good = [i for i in range(count) if i not in reasons]
     notes = _skipped(scan, reasons)
     names = [scan.names[i] for i in good]
@@ -65,6 +60,9 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
         notes.append(f"{alone} identities have one image: kept for training, not for validation")
     landmarks = None
     if by_name is not None:
+        strange = sorted(by_name.keys() - set(scan.names))
+        if strange:
+            notes.append(f"{len(strange)} names in {scan.landmarks} are of no image here, such as '{strange[0]}'")
         if not any(name in by_name for name in names):
             raise AutofrError(
                 f"landmarks file {scan.landmarks} names no image of {scan.source}: it has "

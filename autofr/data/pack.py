@@ -14,17 +14,15 @@ import numpy as np
 from autofr.data import scan
 from autofr.data.faces import held_back
 from autofr.data.load import MAX_BAD
-from autofr.data.reading import Scan
-from autofr.data.shards import INDEX, landmarks_text, write_index
-from autofr.decoder import room
+from autofr.data.reading import CHUNK, WAITING, Scan
+from autofr.data.shards import INDEX, MAX_SAMPLES, landmarks_text, write_index
+from autofr.decoder import decode
 from autofr.distributed import parts
 from autofr.exceptions import AutofrError
 from autofr.files import Output
-from autofr.images import decode_into
 from autofr.masks import read_landmarks
 from autofr.progress import Display
 from autofr.seeding import derive_seed
-from autofr.threads import in_parallel
 
 SHARD_SIZE = 10_000
 SIDE = 112
@@ -86,6 +84,8 @@ def pack(
         raise AutofrError("pip install 'autofr[webdataset]' writes shards") from error
     if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
         raise AutofrError(f"a shard holds 1 image or more, a whole number, got {shard_size!r}")
+    if shard_size > MAX_SAMPLES:
+        raise AutofrError(f"a shard holds {MAX_SAMPLES} images at most, got {shard_size}")
     if seed < 0:
         raise AutofrError(f"a seed is 0 or more, got {seed}")
     folder = Path(out)
@@ -158,15 +158,10 @@ def _held_back(names: Sequence[str], validation: int | None, seed: int, source: 
 def _readable(source: Scan, places: Sequence[int], skipped: list[str], advance: Callable[[int], None]) -> list[int]:
     """Those of ``places`` whose images can be decoded; of the others a line goes to ``skipped``."""
     reasons: dict[int, str] = {}
-
-    def check(place: int) -> None:
-        try:
-            image = source.image(place)
-            decode_into(image.read(), room(1, SIDE)[0], image.name)
-        except OSError as error:
-            reasons[place] = str(error)
-        advance(1)
-
-    in_parallel(check, places, lambda place: source.image(place).name)
+    for first in range(0, len(places), CHUNK):
+        chunk = places[first : first + CHUNK]
+        _, _, why = decode([source.image(place) for place in chunk], SIDE, WAITING)
+        reasons |= {chunk[at]: told for at, told in why.items()}
+        advance(len(chunk))
     skipped += [reasons[place] for place in sorted(reasons)]
     return [place for place in places if place not in reasons]

@@ -22,6 +22,8 @@ PATIENCE = 300.0
 """Seconds that a folder may be away (unmounted, a server that restarts) before reading gives up."""
 WAITING = 4
 """Processes that read beyond one a core: a disk, and more so a server's, is waited for."""
+CHUNK = 1024
+"""Images that are decoded at a time where all are."""
 BRIEFLY = 3.0
 """Seconds over which a single image is tried again: it may be being replaced."""
 

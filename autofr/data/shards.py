@@ -29,19 +29,20 @@ import numpy.typing as npt
 
 from autofr.exceptions import AutofrError
 from autofr.files import parse_json, write_json
+from autofr.stored import MAX_BYTES, open_regular
 
 INDEX = "shards.json"
 VERSION = 1
 MAX_INDEX, MAX_SAMPLES = 2**28, 10**7
 """Bytes of an index, and samples of a shard, at most: it may be a stranger's."""
-MAX_FILE, MAX_PARTS, _BLOCK = 2**26, 16, 512
+MAX_FILE, MAX_PARTS, _BLOCK = MAX_BYTES, 16, 512
 _AHEAD = 2**20
 """Bytes that are read at a time."""
 _URL = re.compile(r"(https?|sftp|ftps|gs|hf)://\S+")
 """What webdataset opens without a shell. A run directory names its data, and may be a stranger's."""
 RETRIES = (0.0, 2.0, 10.0, 30.0)
 """Seconds before each try to read a shard from a URL."""
-_NAME = re.compile(r"(train|validation)-\d{5}\.tar")
+_NAME = re.compile(r"(train|validation)-\d{5,8}\.tar")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,9 @@ def open_shards(data: str | Path) -> Shards:
                 raise ValueError(f"it claims {counts[0]} and {counts[1]} identities")
     except (ValueError, KeyError, TypeError, AutofrError) as error:
         raise AutofrError(f"{where} is no index of shards: {error}; 'autofr pack' makes one") from error
+    lacking = [name for name, _ in (*train, *validation) if "://" not in source and not Path(source, name).exists()]
+    if lacking:
+        raise AutofrError(f"{source} lacks {lacking[0]}, which {INDEX} names; bring it back, or pack the set again")
     identities, held_back = counts
     digest = hashlib.sha256(raw).hexdigest()[:16]
     return Shards(source, identities, held_back, train, validation, found["scheme"], points, digest)
@@ -158,7 +162,7 @@ def _open(url: str) -> Any:
         AutofrError: it is no URL that may be opened, or webdataset is not installed.
     """
     if "://" not in url:
-        return open(url, "rb", _AHEAD)
+        return open_regular(url, _AHEAD)
     if _URL.fullmatch(url) is None:
         raise AutofrError(f"{url} is no URL of shards; take http, https, sftp, ftps, gs or hf")
     try:
@@ -168,7 +172,9 @@ def _open(url: str) -> Any:
     try:
         return gopen(url)
     except Exception as error:  # of whatever the scheme's own library raises
-        raise OSError(str(error) or type(error).__name__) from error
+        ended = re.search(r"exit (\d+)", str(error))  # of curl, which webdataset starts for http and ftp
+        told = f"curl ended with status {ended[1]}" if ended else str(error) or type(error).__name__
+        raise OSError(told) from error
 
 
 def read_shard(shards: Shards, name: str, count: int) -> Iterator[Sample]:

@@ -25,9 +25,13 @@ from autofr.distributed import ALONE, Mesh
 from autofr.exceptions import AutofrError
 from autofr.masks import landmark_scheme
 from autofr.seeding import derive_seed
-from autofr.threads import in_background
+from autofr.threads import STUCK, in_background
 from autofr.worker import Worker, WorkerDiedError
 
+SKIPPED = 20_000
+"""Samples that are passed over at a time on the way to a place."""
+WATCHDOG = 600.0
+"""Seconds after which reading from a server is given up; its own retries have ended by then."""
 AHEAD = 2
 """Batches of a stream that are read and decoded before they are asked for."""
 Decoded: TypeAlias = tuple[list[Sample], Tensor, npt.NDArray[np.float32] | None, dict[int, str]]
@@ -164,6 +168,7 @@ class ShardsSource:
         self.batch_size = min(batch_size, len(shards))
         self.steps_per_epoch = len(shards) // self.batch_size
         self.maskable = shards.scheme is not None
+        self._parts = mesh.data
         self._own = len(mesh.own(self.batch_size))
         epoch = self.steps_per_epoch * self._own
         self._stream = (shards, derive_seed(seed, "shards"), epoch, mesh.part, mesh.data)
@@ -171,7 +176,10 @@ class ShardsSource:
         self._reader: Worker | None = None  # a process that has the stream: this one has to train
         self._ahead: deque[tuple[int, Future[Decoded]]] = deque()  # batches that are being read, and their steps
         self._taken: Future[list[Sample]] | None = None  # the samples of the last of them
+        self._patience = WATCHDOG if "://" in shards.source else STUCK
         self._lost, self._met = 0, 0
+        self._untold: list[str] = []  # of what was lost
+        self._spare: Read | None = None  # faces that can stand in where a whole part cannot be read
 
     def called(self, step: int) -> str:
         return f"from {self.shards.source}"
@@ -195,7 +203,14 @@ class ShardsSource:
         if self._reader is None:
             self._reader = Worker(ShardStream, *self._stream)
         try:
-            found: list[Sample] = self._reader.call("take", first, self._own)
+            while not self._reader.call("seek", first, SKIPPED, patience=self._patience):
+                pass
+            found: list[Sample] = self._reader.call("take", first, self._own, patience=self._patience)
+        except TimeoutError as error:
+            raise AutofrError(
+                f"reading {self.shards.source} has not returned for {self._patience:.0f} s: is its file system, or "
+                "server, stuck?"
+            ) from error
         except WorkerDiedError as error:
             self._reader = None
             if not again:
@@ -215,28 +230,45 @@ class ShardsSource:
             if sample.label >= self.shards.identities:
                 reasons[place] = f"{sample.name} has label {sample.label}, past the set's identities"
         self._met += len(samples)
-        if reasons:
-            self._skip(reasons, len(samples))
+        self._tell(reasons)
         good = [place for place in range(len(samples)) if place not in reasons]
+        if not good:
+            return self._stand_in(len(samples), reasons)
         chosen = [place if place not in reasons else good[place % len(good)] for place in range(len(samples))]
         labels = torch.tensor([samples[place].label for place in chosen])
         anchors = None
         if self.shards.scheme is not None and landmarks is not None:
             anchors = landmark_scheme(self.shards.scheme).anchors(torch.from_numpy(landmarks[chosen]))
-        return Read(pixels[chosen] if reasons else pixels, labels, anchors)
+        self._spare = Read(pixels[chosen] if reasons else pixels, labels, anchors)
+        return self._spare
 
-    def _skip(self, reasons: dict[int, str], count: int) -> None:
-        """Name and count what was skipped.
+    def _stand_in(self, count: int, reasons: dict[int, str]) -> Read:
+        """The last faces that could be read, for a part of a batch of which none can.
 
         Raises:
-            AutofrError: a whole batch, or over 5 % of a thousand samples or more.
+            AutofrError: there were none yet.
+        """
+        if self._spare is None:
+            raise AutofrError(f"no sample of a batch can be read ({reasons[0]}): is {self.shards.source} whole?")
+        return self._spare
+
+    def _tell(self, reasons: dict[int, str]) -> None:
+        """Name and count what was skipped: each of the first ones, then whenever twice as many are lost.
+
+        Raises:
+            AutofrError: over 5 % of a thousand samples or more, or of an epoch.
         """
         before, self._lost = self._lost, self._lost + len(reasons)
-        told = f"{self._lost} of {self._met} samples so far cannot be read (last: {reasons[max(reasons)]})"
-        if len(reasons) == count or (self._met >= 1000 and self._lost > MAX_BAD * self._met):
+        self._untold += [reasons[place] for place in sorted(reasons)]
+        if not reasons:
+            return
+        named = "; ".join(self._untold[-5:])
+        told = f"{self._lost} of {self._met} samples so far cannot be read ({named})"
+        if self._met >= min(1000, len(self.shards) // self._parts) and self._lost > MAX_BAD * self._met:
             raise AutofrError(f"{told}: is {self.shards.source} whole, and can it be reached?")
-        if before.bit_length() != self._lost.bit_length():  # each time that twice as many are lost
+        if self._lost <= 16 or before.bit_length() != self._lost.bit_length():
             self.say(f"{told}: skipped")
+            self._untold.clear()
 
 
 def _rows(table: Tensor, indices: Tensor) -> Tensor:

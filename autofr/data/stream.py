@@ -51,15 +51,17 @@ class ShardStream:
         self._place = -1
         self._samples: Iterator[Sample] = iter(())
 
-    def seek(self, first: int) -> None:
-        """Read up to sample ``first``, from the beginning of its epoch if that lies behind."""
+    def seek(self, first: int, most: int | None = None) -> bool:
+        """Read up to sample ``first``, from the beginning of its epoch if that lies behind; of ``most`` samples at a
+        time. Returns whether it is reached."""
         start = first - first % self.epoch
         if not start <= self._place <= first:
             self._place = start
             self._samples = self._from(first // self.epoch)
-        for _ in range(first - self._place):
+        for _ in range(first - self._place if most is None else min(most, first - self._place)):
             next(self._samples)
-        self._place = first
+            self._place += 1
+        return self._place == first
 
     def take(self, first: int, count: int) -> list[Sample]:
         """Samples ``first`` to ``first + count - 1``; the next ones are then read on from there."""

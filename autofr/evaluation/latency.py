@@ -21,6 +21,7 @@ from autofr.detection import DETECTORS, Detector, align_face, create_detector, u
 from autofr.detection.align import SIZE, TEMPLATE
 from autofr.exceptions import AutofrError
 from autofr.images import open_image
+from autofr.launch import cores
 from autofr.models import Model, load_model
 
 LIMITS = {"FRUITS-100": 100.0, "FRUITS-500": 500.0, "FRUITS-1000": 1000.0}
@@ -70,9 +71,8 @@ def measure_latency(
     """
     if repeats < 5:
         raise AutofrError(f"a median and a 95th percentile need 5 calls or more, got {repeats}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # An ONNX session has threads of its own, decided when it is made.
-    networks = {count: load_model(model, torch.device("cpu"), threads=count) for count in sorted({1, cores})}
+    networks = {count: load_model(model, torch.device("cpu"), threads=count) for count in sorted({1, cores()})}
     image, known = _picture(photo)
     finder = _finder(detector, say)
     found = None

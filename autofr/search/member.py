@@ -98,7 +98,8 @@ class Member:
         self.mesh, self.device, self.precision = mesh, device, Precision(recipe.precision)
         self.scaler = self.precision.scaler(device, mesh)
         # On a GPU a small network waits to be told what to do next; what is recorded once and replayed need not be.
-        mode = "reduce-overhead" if device.type == "cuda" else None
+        self._replayed = recipe.compile and device.type == "cuda"
+        mode = "reduce-overhead" if self._replayed else None
         compiled = cast(nn.Module, torch.compile(self.backbone, mode=mode)) if recipe.compile else self.backbone
         self._forward = shared(compiled, mesh)
         self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
@@ -150,6 +151,8 @@ class Member:
         self.loss.ramp = ramp
         self._met.append(batch.images)
         sizes = [*batch.sizes] or [len(batch.labels)]
+        if self._replayed:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with self.precision.context(self.device):
             embeddings = self._forward(batch.images).float()
         with seeded(batch.seed, "classes", self.mesh.part) if self.head.rate < 1 else nullcontext():

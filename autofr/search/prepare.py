@@ -191,10 +191,9 @@ def check_settings(
     space = (stored and stored_budget(stored, space)) or _within_budget(space, recipe, display)
     has_landmarks = source is None or (source.scheme if isinstance(source, Shards) else source.landmarks) is not None
     if not has_landmarks and recipe.mask_prob > 0:
-        raise AutofrError(
-            f"{call['data']} has no landmarks to hang masks on; name --landmarks ('autofr landmarks' makes them), "
-            "or --mask-prob 0"
-        )
+        packed = "pack it again with --landmarks" if isinstance(source, Shards) else "name --landmarks"
+        remedy = f"{packed} ('autofr landmarks' makes them)"
+        raise AutofrError(f"{call['data']} has no landmarks to hang masks on; {remedy}, or --mask-prob 0")
     return space, recipe, device
 
 

@@ -1,18 +1,20 @@
-"""Memory and traffic of the class centres by formula: checked against what was measured, then taken further.
+"""Memory, time and traffic of the class centres by formula: checked against what was measured, then taken further.
 
     python experiments/scaling/run.py
 
 Per rank, with C classes, E numbers an embedding, a global batch of B faces, D data ranks and a rate r, in float32:
 
     centres     2·4·E·C/D           weights and momentum
-    rows        k·4·E·r·C/D         k = 3 at r = 1: the gradient, the normalised centres, and their gradient;
-                                    k = 5 below: also the rows drawn and their momentum
+    rows        k·4·E·r·C/D         what a step makes of the rows that it meets: gradient, normalised, drawn
     cosines     m·4·B·r·C/D         m tensors of cosines, logits and gradients that are alive at once
+    time        t + x·B·r·C/D + y·r·C/D + z·C/D (z below rate 1 only: the draw)
     traffic     3·4·B·E             a step: embeddings gathered, their gradients added up (twice)
     checkpoint  2·4·E·C             a generation: centres and momentum of all ranks
 
-m is fitted to ``experiments/speed/partial_fc.csv``, one value for one rank and one for several, and so is what
-libraries take; ``fit.csv`` has every cell beside what the formula says. ``large.csv`` has the formula for large sets.
+k (one for rate 1, one below), m and what libraries take are fitted to ``experiments/speed/partial_fc*.csv`` for one
+rank and for two on CPUs, and for one on an H100; t, x, y and z for the H100. (Times of ``partial_fc_2048.csv`` were
+taken beside other work, and are not used.) ``fit.csv`` has every cell beside what the formula says; ``large.csv`` has
+large sets. Its last column is a measurement: one H100 doing what a rank of the mesh does, as if it were alone.
 """
 
 from __future__ import annotations
@@ -23,27 +25,45 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-MEASURED = HERE.parent / "speed" / "partial_fc.csv"
+SPEED = HERE.parent / "speed"
 MIB, E = 2**20, 512
+Cells = list[dict[str, float]]
 
 
-def exact(classes: float, ranks: int, rate: float) -> float:
-    """Bytes that are counted without a fit: centres and rows."""
-    return 4 * E * classes / ranks * (2 + (3 if rate == 1 else 5) * rate)
+def measured(name: str) -> Cells:
+    with open(SPEED / name) as file:
+        return [{"faces": 128.0} | {k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def cosines(classes: float, ranks: int, rate: float, batch: int) -> float:
-    """Bytes of one tensor of cosines."""
-    return 4 * batch * rate * classes / ranks
+def memory_terms(r: dict[str, float]) -> list[float]:
+    """What k at rate 1, k below, m and 1 are multiplied by, MiB."""
+    met = r["rate"] * r["classes"] / r["ranks"]
+    rows, cosines = 4 * E * met / MIB, 4 * r["faces"] * met / MIB
+    return [rows * (r["rate"] == 1), rows * (r["rate"] < 1), cosines, 1.0]
 
 
-def fitted(rows: list[dict[str, float]], batch: int) -> tuple[float, float]:
-    """m, and the MiB that libraries take; cells count by their relative error."""
-    left = np.array([[cosines(r["classes"], int(r["ranks"]), r["rate"], batch) / MIB, 1.0] for r in rows])
-    right = np.array([r["MiB a rank"] - exact(r["classes"], int(r["ranks"]), r["rate"]) / MIB for r in rows])
-    weight = 1 / np.array([r["MiB a rank"] for r in rows])
-    found, *_ = np.linalg.lstsq(left * weight[:, None], right * weight, rcond=None)
-    return float(found[0]), float(found[1])
+def centres(r: dict[str, float]) -> float:
+    """MiB of weights and momentum."""
+    return 2 * 4 * E * r["classes"] / r["ranks"] / MIB
+
+
+def time_terms(r: dict[str, float]) -> list[float]:
+    """What t, x, y and z are multiplied by."""
+    here = r["classes"] / r["ranks"]
+    return [1.0, r["faces"] * r["rate"] * here / 1e6, r["rate"] * here / 1e6, (r["rate"] < 1) * here / 1e6]
+
+
+def fitted(terms: list[list[float]], values: list[float]) -> np.ndarray:
+    """Factors, none below 0, by least squares of relative errors."""
+    left, right = np.array(terms), np.array(values)
+    kept = list(range(left.shape[1]))
+    while True:
+        found, *_ = np.linalg.lstsq(left[:, kept] / right[:, None], np.ones(len(right)), rcond=None)
+        if (found >= 0).all():
+            factors = np.zeros(left.shape[1])
+            factors[kept] = found
+            return factors
+        kept.pop(int(found.argmin()))
 
 
 def write(name: str, rows: list[dict[str, object]]) -> None:
@@ -56,36 +76,53 @@ def write(name: str, rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    with open(MEASURED) as file:
-        measured = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    on_cpu = measured("partial_fc.csv") + measured("partial_fc_2048.csv")
+    groups = {f"CPU, ranks {n}": [r for r in on_cpu if r["ranks"] == n] for n in (1, 2)}
+    groups["H100"] = measured("partial_fc_h100.csv")
     told: list[dict[str, object]] = []
-    copies: dict[bool, float] = {}
-    for several in (False, True):
-        rows = [row for row in measured if (row["ranks"] > 1) == several]
-        copies[several], base = fitted(rows, 128)
-        for row in rows:
-            classes, ranks, rate = row["classes"], int(row["ranks"]), row["rate"]
-            size = (exact(classes, ranks, rate) + copies[several] * cosines(classes, ranks, rate, 128)) / MIB + base
+    copies: dict[str, float] = {}  # m
+    for name, cells in groups.items():
+        # Centres are counted, not fitted: what is left of the measured is.
+        terms = [[v / (r["MiB a rank"]) for v in memory_terms(r)] for r in cells]
+        left = [1 - centres(r) / r["MiB a rank"] for r in cells]
+        factors, *_ = np.linalg.lstsq(np.array(terms), np.array(left), rcond=None)
+        copies[name] = float(factors[2])
+        times = fitted([time_terms(r) for r in cells], [r["milliseconds"] for r in cells])
+        for r in cells:
+            size = centres(r) + float(factors @ memory_terms(r))
+            lasting = float(times @ time_terms(r))
             told.append(
-                {"classes": int(classes), "ranks": ranks, "rate": rate, "measured MiB": row["MiB a rank"],
-                 "formula MiB": round(size, 1), "ratio": round(size / row["MiB a rank"], 2),
-                 "m": round(copies[several], 1), "libraries MiB": round(base)}
+                {"where": name, **{k: r[k] for k in ("classes", "rate", "faces")},
+                 "measured MiB": r["MiB a rank"], "formula MiB": round(size, 1),
+                 "ratio": round(size / r["MiB a rank"], 2),
+                 **dict(zip(("k at 1", "k below", "m", "libraries MiB"), factors.round(1).tolist(), strict=True)),
+                 "measured ms": r["milliseconds"] if name == "H100" else "",
+                 "formula ms": round(lasting, 2) if name == "H100" else ""}
             )  # fmt: skip
     write("fit.csv", told)
+    alone = {(r["classes"], r["faces"], r["rate"]): r for r in groups["H100"]}
     large: list[dict[str, object]] = []
     for classes, ranks, a_rank in ((360_000, 8, 128), (2_000_000, 8, 128), (10_000_000, 64, 128)):
         for rate in (1.0, 0.1):
-            batch = ranks * a_rank
+            r = {"classes": float(classes), "ranks": float(ranks), "rate": rate, "faces": float(ranks * a_rank)}
+            share = alone[classes / ranks, r["faces"], rate]
             large.append(
                 {
                     "classes": classes,
                     "ranks": ranks,
-                    "batch": batch,
+                    "batch": ranks * a_rank,
                     "rate": rate,
-                    "centres and rows GiB": round(exact(classes, ranks, rate) / 2**30, 2),
-                    "cosines GiB": round(copies[True] * cosines(classes, ranks, rate, batch) / 2**30, 2),
-                    "traffic of the head MiB a step": round(3 * 4 * batch * E / MIB, 1),
-                    "head TFLOP a step and rank": round(6 * batch * E * rate * classes / ranks / 1e12, 2),
+                    "head GiB": round((centres(r) + float(factors @ memory_terms(r))) / 1024, 2),
+                    "by parts GiB": round(
+                        (centres(r) + float(factors @ memory_terms(r))) / 1024
+                        + (copies["CPU, ranks 2"] - copies["H100"]) * memory_terms(r)[2] / 1024,
+                        2,
+                    ),
+                    "head measured GiB": round(share["MiB a rank"] / 1024, 2),
+                    "cosines GiB": round(float(factors[2]) * memory_terms(r)[2] / 1024, 2),
+                    "head ms": round(float(times @ time_terms(r)), 1),
+                    "head measured ms": share["milliseconds"],
+                    "traffic of the head MiB a step": round(3 * 4 * r["faces"] * E / MIB, 1),
                     "checkpoint GiB": round(2 * 4 * E * classes / 2**30, 1),
                 }
             )

@@ -20,11 +20,12 @@ from autofr import AutofrError
 from autofr.cli import main
 from autofr.data import load_faces, scan, split_by_identity
 from autofr.data.pack import pack
-from autofr.data.samples import read_validation
+from autofr.data.samples import decode_samples, read_validation
 from autofr.data.shards import is_shards, open_shards, read_shard
 from autofr.data.sources import ShardsSource
 from autofr.data.stream import ShardStream
 from autofr.distributed import ALONE
+from autofr.seeding import derive_seed
 from autofr.worker import Worker
 
 SETTINGS: dict[str, Any] = {"validation_identities": 3, "shard_size": 5, "progress": False}
@@ -315,10 +316,74 @@ def test_a_reader_that_is_killed_is_replaced(packed: Path, monkeypatch: pytest.M
     assert met == expected
 
     class Doomed(Worker):
-        def call(self, method: str, *arguments: Any) -> Any:
+        def call(self, method: str, *arguments: Any, patience: float | None = None) -> Any:
             os.kill(self.pid, signal.SIGKILL)
-            return super().call(method, *arguments)
+            return super().call(method, *arguments, patience=patience)
 
     monkeypatch.setattr("autofr.data.sources.Worker", Doomed)
     with pytest.raises(AutofrError, match=rf"reading {packed}: process \d+ ended with status -9, twice"):
         ShardsSource(shards, 32, 8, 0).read(0)
+
+
+def test_a_reader_that_hangs_is_given_up(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autofr.data.sources.STUCK", 0.5)
+    source = ShardsSource(open_shards(packed), 32, 8, 0)
+    source.read(0)
+    assert source._reader is not None
+    os.kill(source._reader.pid, signal.SIGSTOP)
+    with pytest.raises(AutofrError, match=rf"reading {packed} has not returned for 0 s: is its file system"):
+        [source.read(step) for step in range(1, 9)]
+
+
+def test_a_shard_that_is_a_pipe_is_not_waited_for(packed: Path) -> None:
+    shards = open_shards(packed)
+    name, count = shards.train[0]
+    (packed / name).unlink()
+    os.mkfifo(packed / name)
+    found = list(read_shard(shards, name, count))
+    assert all(sample.image is None and "is no regular file" in sample.name for sample in found)
+
+
+def test_a_part_of_a_batch_of_which_nothing_can_be_read(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where many ranks have an image each: the last ones that could be read stand in."""
+    shards = open_shards(packed)
+    bad = ShardStream(shards, derive_seed(0, "shards")).take(3, 1)[0]
+    plain = ShardsSource(shards, 32, 1, 0)
+    expected = [plain.read(step) for step in range(6)]
+
+    def broken(samples: list[Any], *others: Any) -> Any:
+        return decode_samples([s._replace(image=b"no image") if s.name == bad.name else s for s in samples], *others)
+
+    monkeypatch.setattr("autofr.data.sources.decode_samples", broken)
+    said: list[str] = []
+    source = ShardsSource(shards, 32, 1, 0, said.append)
+    found = [source.read(step) for step in range(6)]
+    assert torch.equal(found[3].pixels, expected[2].pixels)
+    assert torch.equal(found[3].labels, expected[2].labels)
+    assert all(torch.equal(found[i].pixels, expected[i].pixels) for i in (0, 1, 2, 4, 5))
+    assert bad.name in said[0]
+    with pytest.raises(AutofrError, match="no sample of a batch can be read"):
+        ShardsSource(shards, 32, 1, 0, said.append).read(3)
+
+
+def test_every_one_of_a_few_lost_samples_is_named(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = open_shards(packed)
+    bad = {sample.name for sample in ShardStream(shards, derive_seed(0, "shards")).take(0, len(shards))[::25]}
+
+    def broken(samples: list[Any], *others: Any) -> Any:
+        return decode_samples([s._replace(image=b"no image") if s.name in bad else s for s in samples], *others)
+
+    monkeypatch.setattr("autofr.data.sources.decode_samples", broken)
+    said: list[str] = []
+    source = ShardsSource(shards, 32, 8, 0, said.append)
+    for step in range(source.steps_per_epoch):
+        source.read(step)
+    told = "".join(said)
+    met = [name for name in bad if name in told]
+    assert len(met) >= len(bad) - 2  # an epoch's odd rest is left out
+    assert len(said) >= len(met) / 2
+
+
+def test_packing_more_than_a_shard_may_hold(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(AutofrError, match="a shard holds 10000000 images at most, got 10000001"):
+        pack(folder, tmp_path / "out", shard_size=10_000_001)

@@ -87,10 +87,13 @@ def test_a_step_asks_the_device_for_nothing(batches: list[Batch]) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize(("precision", "rate"), [("fp32", 1.0), ("fp16", 1.0), ("bf16", 0.5)])
-def test_a_segment_never_waits_for_a_gpu(precision: str, rate: float, tiny_faces: Faces) -> None:
+@pytest.mark.parametrize(
+    ("precision", "rate", "compiled"),
+    [("fp32", 1.0, False), ("fp16", 1.0, False), ("bf16", 0.5, False), ("bf16", 1.0, True)],
+)
+def test_a_segment_never_waits_for_a_gpu(precision: str, rate: float, compiled: bool, tiny_faces: Faces) -> None:
     device = torch.device("cuda")
-    recipe = replace(RECIPE, precision=precision, class_rate=rate, epochs=9, mask_prob=0.5)
+    recipe = replace(RECIPE, precision=precision, class_rate=rate, compile=compiled, epochs=9, mask_prob=0.5)
     trainees = [Member(i, RECIPE.backbone, SPACE, recipe, 12, device) for i in range(2)]
     batches = TrainingBatches(FacesSource(tiny_faces, 16, 0), 0.5, 0, device)
     timetable = Timetable(recipe, batches.steps_per_epoch)

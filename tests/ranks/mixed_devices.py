@@ -1,0 +1,14 @@
+"""Every rank's part of ``test_distributed.py``'s ranks on devices of two kinds. Started by torchrun."""
+
+import os
+
+import torch
+
+from autofr import AutofrError
+from autofr.distributed import Shape, joined
+
+try:
+    with joined(Shape(data=2), 1, torch.device("cpu" if os.environ["RANK"] == "0" else "meta")):
+        print("joined")
+except AutofrError as error:
+    print(f"rank {os.environ['RANK']}: {error}")
