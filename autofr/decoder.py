@@ -7,6 +7,7 @@ import math
 import mmap
 import os
 import tempfile
+import threading
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -24,6 +25,8 @@ FEW = 16
 """Images that are not worth another process."""
 PART = 8
 """Images that a process decodes at a time, at least."""
+WAITING = 4
+"""Processes beyond one a core, where reading waits for a disk, and more so for a server's."""
 MOST = 64
 """And at most: for so many the time is taken after which reading is stuck."""
 Sizes: TypeAlias = npt.NDArray[np.float32]
@@ -94,17 +97,27 @@ class _Process:
 
 _idle: list[_Process] = []
 """Of processes that wait for work."""
+_places: list[threading.Semaphore] = []
+"""One, with as many places as processes may be at work, whoever asks: so there are never more of them."""
+
+
+def _begin() -> None:
+    _idle.clear()
+    _places[:] = [threading.Semaphore(cores() + WAITING)]
+
+
+_begin()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)
+    os.register_at_fork(after_in_child=_begin)
 
 
-def decode(images: Sequence[StoredImage], size: int, more: int = 0) -> tuple[Pixels, Sizes, dict[int, str]]:
+def decode(images: Sequence[StoredImage], size: int, more: int = WAITING) -> tuple[Pixels, Sizes, dict[int, str]]:
     """Decode images on all cores that this process has.
 
     Args:
         images: which.
         size: side that they are resized to.
-        more: processes beyond one a core, where reading waits for a disk.
+        more: processes beyond one a core; 0 where images are in memory.
 
     Returns:
         Pixels, (N, 3, size, size); stored widths and heights, (N, 2), 1 where one could not be decoded; and by place
@@ -130,21 +143,21 @@ def decode(images: Sequence[StoredImage], size: int, more: int = 0) -> tuple[Pix
         sizes[last], why = process.decode(wanted, size)
         pixels[last] = process.here.shared(len(wanted), size)[1]
         reasons.update((first + place, told) for place, told in why.items())
-        if len(_idle) < cores() + more:
-            _idle.append(process)
+        _idle.append(process)
 
     def name(first: int) -> str:
         place = first + at[first].at() if first in at else first
         return images[min(place, len(images) - 1)].name
 
     def part_or_again(first: int) -> None:
-        try:
-            part(first, _taken())
-        except WorkerDiedError:  # while it was idle, or for want of memory
+        with _places[0]:
             try:
-                part(first, _Process())
-            except WorkerDiedError as error:
-                raise AutofrError(f"decoding {name(first)}: {error}, twice: is there memory enough?") from error
+                part(first, _taken())
+            except WorkerDiedError:  # while it was idle, or for want of memory
+                try:
+                    part(first, _Process())
+                except WorkerDiedError as error:
+                    raise AutofrError(f"decoding {name(first)}: {error}, twice: is there memory enough?") from error
 
     # A class of a user's own may not be known to other processes.
     if len(images) < FEW or not all(kind.__module__.startswith("autofr.") for kind in set(map(type, images))):

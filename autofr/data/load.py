@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autofr.data.faces import Faces
-from autofr.data.reading import CHUNK, WAITING, Scan, disk_reader, memory_reader
+from autofr.data.reading import CHUNK, Scan, disk_reader, memory_reader
 from autofr.decoder import decode, room
 from autofr.exceptions import AutofrError
 from autofr.launch import processes_here
@@ -42,7 +42,7 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     reasons: dict[int, str] = {}
 
     for chunk in (range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)):
-        decoded, sizes[chunk.start : chunk.stop], why = decode([scan.image(i) for i in chunk], image_size, WAITING)
+        decoded, sizes[chunk.start : chunk.stop], why = decode([scan.image(i) for i in chunk], image_size)
         reasons |= {chunk[place]: told for place, told in why.items()}
         if cached:
             pixels[chunk.start : chunk.stop] = decoded

@@ -14,7 +14,7 @@ import numpy as np
 from autofr.data import scan
 from autofr.data.faces import held_back
 from autofr.data.load import MAX_BAD
-from autofr.data.reading import CHUNK, WAITING, Scan
+from autofr.data.reading import CHUNK, Scan
 from autofr.data.shards import INDEX, MAX_SAMPLES, landmarks_text, write_index
 from autofr.decoder import decode
 from autofr.distributed import parts
@@ -160,7 +160,7 @@ def _readable(source: Scan, places: Sequence[int], skipped: list[str], advance: 
     reasons: dict[int, str] = {}
     for first in range(0, len(places), CHUNK):
         chunk = places[first : first + CHUNK]
-        _, _, why = decode([source.image(place) for place in chunk], SIDE, WAITING)
+        _, _, why = decode([source.image(place) for place in chunk], SIDE)
         reasons |= {chunk[at]: told for at, told in why.items()}
         advance(len(chunk))
     skipped += [reasons[place] for place in sorted(reasons)]

@@ -20,8 +20,6 @@ from autofr.stored import StoredImage
 
 PATIENCE = 300.0
 """Seconds that a folder may be away (unmounted, a server that restarts) before reading gives up."""
-WAITING = 4
-"""Processes that read beyond one a core: a disk, and more so a server's, is waited for."""
 CHUNK = 1024
 """Images that are decoded at a time where all are."""
 BRIEFLY = 3.0
@@ -102,7 +100,7 @@ def disk_reader(scan: Scan, kept: npt.NDArray[np.int64], image_size: int) -> Cal
 
     def read(wanted: Tensor) -> Tensor:
         images = [scan.image(number) for number in kept[wanted.numpy()].tolist()]
-        pixels, _, reasons = decode(images, image_size, WAITING)
+        pixels, _, reasons = decode(images, image_size)
         started, pause = time.monotonic(), 0.25
         while reasons:
             waited = time.monotonic() - started
@@ -120,7 +118,7 @@ def disk_reader(scan: Scan, kept: npt.NDArray[np.int64], image_size: int) -> Cal
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
             bad = sorted(reasons)
-            pixels[bad], _, still = decode([images[place] for place in bad], image_size, WAITING)
+            pixels[bad], _, still = decode([images[place] for place in bad], image_size)
             reasons = {bad[place]: told for place, told in still.items()}
         return torch.from_numpy(pixels)
 

@@ -70,7 +70,7 @@ def decode_samples(
         Pixels, (N, 3, S, S) uint8; landmarks in them, (N, K, 2), NaN where a sample has none, or ``None`` where the set
         has none; and by place why a sample could not be decoded.
     """
-    pixels, sizes, reasons = decode(samples, image_size)
+    pixels, sizes, reasons = decode(samples, image_size, more=0)
     landmarks = None
     if points:
         nothing = np.full((points, 2), np.nan, "<f4").tobytes()

@@ -176,6 +176,7 @@ class ShardsSource:
         self._reader: Worker | None = None  # a process that has the stream: this one has to train
         self._ahead: deque[tuple[int, Future[Decoded]]] = deque()  # batches that are being read, and their steps
         self._taken: Future[list[Sample]] | None = None  # the samples of the last of them
+        self._at = -1  # the sample that the reader is at
         self._patience = WATCHDOG if "://" in shards.source else STUCK
         self._lost, self._met = 0, 0
         self._untold: list[str] = []  # of what was lost
@@ -201,11 +202,12 @@ class ShardsSource:
         if before is not None:
             wait([before])  # the stream is read in order
         if self._reader is None:
-            self._reader = Worker(ShardStream, *self._stream)
+            self._reader, self._at = Worker(ShardStream, *self._stream), -1
         try:
-            while not self._reader.call("seek", first, SKIPPED, patience=self._patience):
+            while self._at != first and not self._reader.call("seek", first, SKIPPED, patience=self._patience):
                 pass
             found: list[Sample] = self._reader.call("take", first, self._own, patience=self._patience)
+            self._at = first + self._own
         except TimeoutError as error:
             raise AutofrError(
                 f"reading {self.shards.source} has not returned for {self._patience:.0f} s: is its file system, or "
