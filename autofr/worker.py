@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 from autofr.child import environment, module_command
 
@@ -67,7 +67,7 @@ class Worker:
         self._send((method, arguments))
         assert self._process.stdout is not None
         try:
-            if patience is not None and not select.select([self._process.stdout], [], [], patience)[0]:
+            if patience is not None and not _within(patience, self._process.stdout):
                 _end(self._process, os.getpid())
                 raise TimeoutError(f"process {self.pid} has not answered for {patience:.0f} s")
             done, found = pickle.load(self._process.stdout)
@@ -93,6 +93,13 @@ class Worker:
             self._process.wait(1.0)
         _end(self._process, os.getpid())
         return WorkerDiedError(f"process {self.pid} ended with status {self._process.returncode}")
+
+
+def _within(seconds: float, pipe: IO[bytes]) -> bool:
+    """Whether there is something to read before so many seconds have passed."""
+    asked = select.poll()  # which takes descriptors of any number; select does not
+    asked.register(pipe, select.POLLIN)
+    return bool(asked.poll(1000 * seconds))
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:

@@ -235,7 +235,7 @@ class ShardsSource:
         self._tell(reasons)
         good = [place for place in range(len(samples)) if place not in reasons]
         if not good:
-            return self._stand_in(len(samples), reasons)
+            return self._stand_in(reasons[0])
         chosen = [place if place not in reasons else good[place % len(good)] for place in range(len(samples))]
         labels = torch.tensor([samples[place].label for place in chosen])
         anchors = None
@@ -244,14 +244,14 @@ class ShardsSource:
         self._spare = Read(pixels[chosen] if reasons else pixels, labels, anchors)
         return self._spare
 
-    def _stand_in(self, count: int, reasons: dict[int, str]) -> Read:
+    def _stand_in(self, reason: str) -> Read:
         """The last faces that could be read, for a part of a batch of which none can.
 
         Raises:
             AutofrError: there were none yet.
         """
         if self._spare is None:
-            raise AutofrError(f"no sample of a batch can be read ({reasons[0]}): is {self.shards.source} whole?")
+            raise AutofrError(f"no sample of a batch can be read ({reason}): is {self.shards.source} whole?")
         return self._spare
 
     def _tell(self, reasons: dict[int, str]) -> None:
