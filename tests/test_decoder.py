@@ -1,6 +1,7 @@
 """Decoding in other processes: what they are killed or stopped for, and that nothing else is different."""
 
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from autofr import AutofrError, decoder, threads
-from autofr.decoder import FEW, decode
+from autofr.decoder import FEW, PART, decode
 from autofr.images import read_image
 from autofr.launch import cores
 from autofr.stored import ImageFile
@@ -104,11 +105,11 @@ def test_a_read_that_hangs_is_named(images: list[ImageFile], monkeypatch: pytest
 def test_more_killed_processes_than_are_used(images: list[ImageFile]) -> None:
     """Each that is found dead is replaced by a new one, not by another that may be dead too."""
     expected, _, _ = decode(images, 20, 4)
-    assert len(decoder._idle) > cores()
+    assert len(decoder._idle) >= 3
     for process in decoder._idle:
         os.kill(process.there.pid, signal.SIGKILL)
     for _ in range(3):
-        assert np.array_equal(decode(images, 20)[0], expected)
+        assert np.array_equal(decode(images, 20, 0)[0], expected)
 
 
 def test_idle_processes_do_not_pile_up(images: list[ImageFile]) -> None:
@@ -125,21 +126,21 @@ def test_where_the_last_call_ended_is_not_where_this_one_is(
     monkeypatch.setattr(threads, "STUCK", 0.3)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(AutofrError, match=r"reading .*/\d+\.(png|jpg) has not returned for"):
+    first = "|".join(re.escape(images[place].name) for place in range(0, FEW, PART))
+    with pytest.raises(AutofrError, match=rf"reading ({first}) has not returned for"):
         decode(images[:FEW], 20)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
 
 
-class Own(NamedTuple):
-    """An image of a user's own, whose module no other process knows."""
-
-    name: str
-
-    def read(self) -> bytes:
-        return Path(self.name).read_bytes()
-
-
 def test_images_of_a_class_of_ones_own(images: list[ImageFile]) -> None:
+    """One that no other process can know."""
+
+    class Own(NamedTuple):
+        name: str
+
+        def read(self) -> bytes:
+            return Path(self.name).read_bytes()
+
     own = [Own(image.name) for image in images]
     assert np.array_equal(decode(own, 20)[0], decode(images, 20)[0])

@@ -155,3 +155,9 @@ def test_a_jpeg_with_stray_bytes_is_read_all_the_same() -> None:
     raw = jpeg(64, 48)
     stray = raw[:-2] + b"\x00\x00\x01" + raw[-2:]
     assert np.array_equal(decode_pixels(stray, 64, 48, "a face")[0], decode_pixels(raw, 64, 48, "a face")[0])
+
+
+def test_a_jpeg_over_the_limit_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(OSError, match="a face: claims 64x48 pixels"):
+        decode_pixels(jpeg(64, 48), 64, 48, "a face")
