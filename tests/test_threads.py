@@ -81,5 +81,5 @@ def test_the_others_stop_when_one_hangs(monkeypatch: pytest.MonkeyPatch) -> None
     time.sleep(0.05)
     before = len(met)
     time.sleep(0.1)
-    assert len(met) == before
+    assert len(met) <= before + 1  # it may have been on its way
     for_ever.set()
