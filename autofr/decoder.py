@@ -25,10 +25,10 @@ FEW = 16
 """Images that are not worth another process."""
 PART = 8
 """Images that a process decodes at a time, at least."""
-WAITING = 4
-"""Processes beyond one a core, where reading waits for a disk, and more so for a server's."""
 MOST = 64
 """And at most: for so many the time is taken after which reading is stuck."""
+WAITING = 4
+"""Processes beyond one a core, where reading waits for a disk, and more so for a server's."""
 Sizes: TypeAlias = npt.NDArray[np.float32]
 _AT = 8
 """Bytes at the beginning of shared memory: which image is being read."""
@@ -109,6 +109,11 @@ def _begin() -> None:
 _begin()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin)
+
+
+def dismiss() -> None:
+    """End the processes that wait for work, where no more is to come soon."""
+    _idle.clear()
 
 
 def decode(images: Sequence[StoredImage], size: int, more: int = WAITING) -> tuple[Pixels, Sizes, dict[int, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 MAX_BYTES = 2**28
 MAGIC = 0xCED7230A
@@ -60,7 +60,7 @@ class ImageRecord(NamedTuple):
     def read(self) -> bytes:
         """See :class:`StoredImage`."""
         try:
-            file = os.open(self.path, _READ)
+            file = open_regular(self.path)
             try:
                 raw = os.pread(file, self.last - self.first, self.first)
             finally:
@@ -78,16 +78,16 @@ class ImageRecord(NamedTuple):
         return MAGIC.to_bytes(4, "little").join(parts)[self.image_at :]
 
 
-def open_regular(path: Path | str, buffering: int) -> BinaryIO:
-    """A file, open for reading.
+def open_regular(path: Path | str) -> int:
+    """The descriptor of a file, open for reading.
 
     Raises:
         OSError: it is missing, or no regular file: a named pipe would be waited for.
     """
-    file = os.fdopen(os.open(path, _READ), "rb", buffering)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(f"{path} is no regular file")
+    file = os.open(path, _READ)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError("it is no regular file")
     return file
 
 
@@ -95,18 +95,16 @@ def read_bytes(path: Path | str) -> bytes:
     """The bytes of an image file.
 
     Raises:
-        OSError: it is missing, no regular file (a named pipe would be waited for), or longer than ``MAX_BYTES``.
+        OSError: as :func:`open_regular`, or it is longer than ``MAX_BYTES``; the message names it.
     """
     try:
-        file = os.open(path, _READ)
+        file = open_regular(path)
         try:
-            about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode):
-                raise OSError("it is no regular file")
-            if about.st_size > MAX_BYTES:
+            size = os.fstat(file).st_size
+            if size > MAX_BYTES:
                 raise OSError(f"it has over {MAX_BYTES} bytes")
-            raw = os.read(file, about.st_size)
-            if len(raw) < about.st_size:
+            raw = os.read(file, size)
+            if len(raw) < size:
                 raise OSError("it was cut short meanwhile")
             return raw
         finally:

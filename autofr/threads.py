@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from autofr.exceptions import AutofrError
+from autofr.launch import cores
 
 STUCK = 120.0
 """Seconds after which a call that does not return is taken for one that never will."""
@@ -77,7 +78,7 @@ def in_parallel(
     for place in places:
         waiting.put(place)
         count += 1
-    threads = min(threads or min(32, (os.cpu_count() or 1) + 4), count)
+    threads = min(threads or min(32, cores() + 4), count)
     busy: dict[int, tuple[int, float]] = {}  # by thread: what it is at, and since when
     failures: list[BaseException] = []
     ended = threading.Semaphore(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.data.reading import CHUNK, Scan, disk_reader, memory_reader
-from autofr.decoder import decode, room
+from autofr.decoder import decode, dismiss, room
 from autofr.exceptions import AutofrError
 from autofr.launch import processes_here
 from autofr.masks import read_landmarks
@@ -48,6 +48,8 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
             pixels[chunk.start : chunk.stop] = decoded
         if progress is not None:
             progress(len(chunk))
+    if cached:
+        dismiss()
     good = [i for i in range(count) if i not in reasons]
     notes = _skipped(scan, reasons)
     names = [scan.names[i] for i in good]
@@ -60,9 +62,9 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
         notes.append(f"{alone} identities have one image: kept for training, not for validation")
     landmarks = None
     if by_name is not None:
-        strange = sorted(by_name.keys() - set(scan.names))
+        strange = by_name.keys() - set(scan.names)
         if strange:
-            notes.append(f"{len(strange)} names in {scan.landmarks} are of no image here, such as '{strange[0]}'")
+            notes.append(f"{len(strange)} names in {scan.landmarks} are of no image here, such as '{min(strange)}'")
         if not any(name in by_name for name in names):
             raise AutofrError(
                 f"landmarks file {scan.landmarks} names no image of {scan.source}: it has "

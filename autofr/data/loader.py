@@ -10,16 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autofr.data.sources import BatchSource, Read
+from autofr.data.sources import WATCHDOG, BatchSource, Read
 from autofr.device import to_device
 from autofr.distributed import ALONE, Mesh, parts
 from autofr.exceptions import AutofrError
 from autofr.masks import RandomFaceMask, flip_anchors
 from autofr.seeding import derive_seed, seeded
 from autofr.threads import in_background
-
-WATCHDOG = 600.0
-"""Seconds after which a batch that has not come is given up; a source's own retries have ended by then."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -162,7 +163,7 @@ def _open(url: str) -> Any:
         AutofrError: it is no URL that may be opened, or webdataset is not installed.
     """
     if "://" not in url:
-        return open_regular(url, _AHEAD)
+        return os.fdopen(open_regular(url), "rb", _AHEAD)
     if _URL.fullmatch(url) is None:
         raise AutofrError(f"{url} is no URL of shards; take http, https, sftp, ftps, gs or hf")
     try:

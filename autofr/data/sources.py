@@ -31,7 +31,7 @@ from autofr.worker import Worker, WorkerDiedError
 SKIPPED = 20_000
 """Samples that are passed over at a time on the way to a place."""
 WATCHDOG = 600.0
-"""Seconds after which reading from a server is given up; its own retries have ended by then."""
+"""Seconds after which a source, or a server, is given up; its own retries have ended by then."""
 AHEAD = 2
 """Batches of a stream that are read and decoded before they are asked for."""
 Decoded: TypeAlias = tuple[list[Sample], Tensor, npt.NDArray[np.float32] | None, dict[int, str]]
@@ -168,7 +168,6 @@ class ShardsSource:
         self.batch_size = min(batch_size, len(shards))
         self.steps_per_epoch = len(shards) // self.batch_size
         self.maskable = shards.scheme is not None
-        self._parts = mesh.data
         self._own = len(mesh.own(self.batch_size))
         epoch = self.steps_per_epoch * self._own
         self._stream = (shards, derive_seed(seed, "shards"), epoch, mesh.part, mesh.data)
@@ -266,7 +265,7 @@ class ShardsSource:
             return
         named = "; ".join(self._untold[-5:])
         told = f"{self._lost} of {self._met} samples so far cannot be read ({named})"
-        if self._met >= min(1000, len(self.shards) // self._parts) and self._lost > MAX_BAD * self._met:
+        if self._met >= min(1000, len(self.shards) * self._own // self.batch_size) and self._lost > MAX_BAD * self._met:
             raise AutofrError(f"{told}: is {self.shards.source} whole, and can it be reached?")
         if self._lost <= 16 or before.bit_length() != self._lost.bit_length():
             self.say(f"{told}: skipped")

@@ -169,20 +169,18 @@ class Mirror:
     def _log_checkpoint(self, client: MlflowClient, runs: _Runs, record: Record, journal: Journal | None) -> str:
         """The id of the LoggedModel of a generation; with its weights, from the checkpoint in ``journal``."""
         name = _model_name(self.run_dir, record)
-        begun = name in runs.models
-        if not begun:
+        model, ready = runs.models.get(name, ("", False))
+        if not model:
             choice = record.drawn[record.winner] if record.drawn else {}
             made = client.create_logged_model(runs.experiment, name, runs.parent, params=choice, model_type="embedder")
-            runs.models[name] = made.model_id, False
-        model, ready = runs.models[name]
+            model, _ = runs.models[name] = made.model_id, False
+        elif not ready:  # a process that was killed may have sent part of the weights, which are not to stay
+            self._drop_weights(client, model)
         if not ready:
-            if begun:  # a process that was killed may have sent part of the weights, which are not to stay
-                self._drop_weights(client, model)
             with contextlib.suppress(AutofrError), tempfile.TemporaryDirectory() as folder:  # cleaned up meanwhile
                 entry = None if journal is None else journal.winner(record)
                 if entry is not None:
-                    weights = inference_part(entry, record.network, self.config)
-                    save_weights(Path(folder) / "checkpoint", *weights)
+                    save_weights(Path(folder) / "checkpoint", *inference_part(entry, record.network, self.config))
                     client.log_model_artifacts(model, str(Path(folder) / "checkpoint"))
             client.finalize_logged_model(model, "READY")
             runs.models[name] = model, True

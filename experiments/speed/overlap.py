@@ -7,7 +7,7 @@ batch, and the share of it in which the GPU computes: where that is well below 1
 neither streams nor more members at a time can help; kernels that are recorded once and replayed can.
 
 ``in turn``: as autofr trains. ``streams``: each member on a CUDA stream of its own. ``compiled``: torch.compile.
-``replayed``: torch.compile in its mode that records CUDA graphs. Rounds in turn, medians; rows go to ``overlap.csv``.
+``replayed``: as --compile does it, with CUDA graphs. Rounds in turn, medians; rows go to ``overlap.csv``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import csv
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,7 +46,6 @@ def crew(recipe: Recipe, classes: int, members: int, mode: str | None = None) ->
 def in_turn(members: list[Member]) -> Callable[[Batch], None]:
     def run(batch: Batch) -> None:
         for member in members:
-            torch.compiler.cudagraph_mark_step_begin()
             member.step(batch, 0.01, 1.0)
 
     return run
@@ -101,7 +101,7 @@ def main() -> None:
         "in turn": in_turn(crew(recipe, classes, args.members)),
         "streams": on_streams(crew(recipe, classes, args.members)),
         "compiled": in_turn(crew(recipe, classes, args.members, "default")),
-        "replayed": in_turn(crew(recipe, classes, args.members, "reduce-overhead")),
+        "replayed": in_turn(crew(replace(recipe, compile=True), classes, args.members)),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(args.rounds + 5):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autofr import AutofrError
+from autofr import AutofrError, decoder
 from autofr.data import load as load_module
 from autofr.data import load_faces, scan_folder
 from autofr.data.synthetic import TRAITS, face_geometry
@@ -73,6 +73,11 @@ def test_a_decompression_bomb_is_not_decoded(folder: Path) -> None:
         bomb.write_bytes(raw)
     with pytest.raises(AutofrError, match=r"8 of 32 images cannot be read .*000.png: Image size"):
         load_faces(scan_folder(folder), 48)
+
+
+def test_processes_that_decoded_a_set_in_memory_are_not_kept(folder: Path) -> None:
+    load_faces(scan_folder(folder), 48)
+    assert not decoder._idle
 
 
 def test_an_identity_with_one_image_is_kept_and_told(folder: Path) -> None:

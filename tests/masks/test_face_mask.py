@@ -382,10 +382,11 @@ def test_nothing_waits_for_a_gpu() -> None:
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
-            mask(images, landmarks)
+            masked = mask(images, landmarks)
             flip_anchors(landmarks[:, :19], 64)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert not torch.equal(masked, images)
 
 
 # Gradients
