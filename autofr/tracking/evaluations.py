@@ -75,9 +75,11 @@ def metrics_of(report: dict[str, Any]) -> dict[str, float]:
 
 
 def runs_folder(folder: Path) -> Path:
-    """The folder of runs that ``folder`` lies in: the nearest with a store, or called ``runs``; else its parent."""
+    """The folder of runs that ``folder`` lies in: the nearest called ``runs``, or with a store at most three above it
+    (one farther up, in a home or temporary folder, is of other things); else its parent."""
     above = folder.resolve().parents
-    return next((p for p in above if (p / "mlflow.db").is_file() or p.name == "runs"), above[0])
+    stores = [p for p in above[:3] if (p / "mlflow.db").is_file()]
+    return next((p for p in above if p in stores or p.name == "runs"), above[0])
 
 
 def _log(

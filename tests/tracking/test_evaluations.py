@@ -83,4 +83,5 @@ def test_where_the_store_is(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mlflow.db").touch()
     assert runs_folder(tmp_path / "mine" / "x" / "y") == (tmp_path / "mine").resolve()
+    assert runs_folder(tmp_path / "mine" / "a" / "b" / "c" / "d") == (tmp_path / "mine" / "a" / "b" / "c").resolve()
     assert runs_folder(tmp_path / "x" / "y") == (tmp_path / "x").resolve()
