@@ -57,7 +57,7 @@ class Display:
         for member, trouble in enumerate(record.troubles):
             if trouble is not None:
                 self.say(f"member {member + 1} ({', '.join(said(record.drawn[member]))}) {trouble}")
-        score, won = record.scores[record.winner], said(space.describe(record.assignments[record.winner]))
+        score, won = record.achieved, said(space.describe(record.assignments[record.winner]))
         top = {n: max(range(len(p)), key=p.__getitem__) for n, p in record.alpha.items()}
         flat = all(max(p) - min(p) < 1e-9 for p in record.alpha.values())
         lead = said({n: space.dimensions[n].names[i] for n, i in top.items()})

@@ -89,6 +89,12 @@ def add_population(what: Any, usual: str = "4") -> None:
         help=f"members that train in step, 2 or more (default: {usual})",
     )
     what.add_argument(
+        "--explore",
+        type=float,
+        metavar="SHARE",
+        help="share of a generation that every member trains; the winner does the rest alone (default: 1)",
+    )
+    what.add_argument(
         "--cost",
         choices=("params", "flops", "latency"),
         help="where networks are searched: what error is weighed against (default: flops)",

@@ -80,10 +80,9 @@ class WeightBank:
             Index of the best member of all.
         """
         best: dict[str, int] = {}
-        for i, (member, reward) in enumerate(zip(members, rewards, strict=True)):
-            if not math.isnan(reward) and (member.key not in best or reward > rewards[best[member.key]]):
-                best[member.key] = i
-        ranked = sorted((i for i, r in enumerate(rewards) if not math.isnan(r)), key=lambda i: (rewards[i], -i))
+        ranked = ranking(rewards)
+        for i in ranked:
+            best[members[i].key] = i
         for key, i in best.items():
             if members[i].elastic:
                 mine = [j for j in ranked if members[j].key == key]
@@ -125,6 +124,16 @@ class WeightBank:
             point = Point(member.network, -reward, cost, generation, member.index)
             if not math.isnan(reward) and self.pareto.takes(point):
                 self.pareto.offer(replace(point, tensors=network_of(state_of(i))))
+
+
+def ranking(rewards: Sequence[float]) -> list[int]:
+    """The members whose reward is not NaN, the best one last; of equals, the lower index comes later."""
+    return sorted((i for i, r in enumerate(rewards) if not math.isnan(r)), key=lambda i: (rewards[i], -i))
+
+
+def leader(rewards: Sequence[float]) -> int:
+    """The member whose weights the others of its key continue."""
+    return ranking(rewards)[-1]
 
 
 def network_of(state: State) -> State:

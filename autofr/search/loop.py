@@ -12,8 +12,9 @@ from autofr.distributed import Mesh
 from autofr.evaluation.validation import Validation
 from autofr.exceptions import AutofrError
 from autofr.progress import Display
-from autofr.search.bank import WeightBank
+from autofr.search.bank import WeightBank, leader
 from autofr.search.journal import Journal
+from autofr.search.look import Look, look_at
 from autofr.search.member import Place
 from autofr.search.pareto import Trade
 from autofr.search.policies import Policy
@@ -22,8 +23,6 @@ from autofr.search.record import Record
 from autofr.tracking import Tracker
 from autofr.training.recipe import Timetable
 from autofr.training.segment import train_segment
-
-NOT_FINITE = "diverged: its embeddings are not finite"
 
 
 @dataclass
@@ -51,15 +50,25 @@ class Run:
 
 
 class EveryMemberDivergedError(Exception):
-    """A generation without a single usable member. It never happened: nothing has changed."""
+    """A generation without a single usable member. It never happened: nothing has changed.
+
+    Args:
+        told: what happened.
+        steps: how far it came.
+    """
+
+    def __init__(self, told: str, steps: int) -> None:
+        super().__init__(told)
+        self.steps = steps
 
 
 def search_loop(run: Run) -> None:
     """Run every generation that the journal does not have yet."""
     lr_scale = run.journal.records[-1].lr_scale if run.journal.records else 1.0
     with run.display.bar("searching", run.timetable.total) as advance:
-        advance(run.timetable.steps_of(run.journal.next_generation)[0])
+        advance(run.timetable.steps_of(run.journal.next_generation).start)
         while run.journal.next_generation < run.timetable.generations:
+            policy_before = run.policy.state()
             try:
                 record = run_generation(run, run.journal.next_generation, lr_scale, advance)
             except EveryMemberDivergedError as error:
@@ -68,6 +77,8 @@ def search_loop(run: Run) -> None:
                         f"{error}, also at half the learning rate; start anew with a lower --lr"
                     ) from error
                 lr_scale = 0.5
+                run.policy.load(policy_before)
+                advance(-error.steps)
                 run.display.say(f"{error}: the generation is rolled back, the learning rate halved")
             else:
                 run.tracker.committed()
@@ -80,10 +91,10 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     """One generation, from ask to commit.
 
     Raises:
-        EveryMemberDivergedError: every one did.
+        EveryMemberDivergedError: every one did, or the winner when it went on alone.
     """
     started = time.monotonic()
-    policy_before = run.policy.state()
+    steps, explored = run.timetable.steps_of(generation), run.timetable.explored(generation)
 
     assignments = run.mesh.decided(lambda: run.policy.ask(run.population.size))
     members = run.population.take(assignments, run.bank)
@@ -92,21 +103,14 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     before = run.validation.score(members[0].backbone).to_json() if generation == 0 else None
 
     guide = run.population.guide(run.bank, run.journal.records[-1] if generation else None)
-    train_segment(members, run.batches, run.timetable, generation, run.seed, lr_scale, advance, guide)
-    run.population.settle()
-
-    scored = [
-        (trouble, member.mean_loss, run.validation.score(member.backbone, trouble))
-        for member, trouble in zip(members, run.population.troubles(), strict=True)
-    ]
-    found = run.mesh.gathered({member.index: said for member, said in zip(members, scored, strict=True)})
-    scores, rewards = [score for _, _, score in found], [score.reward for _, _, score in found]
-    troubles = [t or (NOT_FINITE if math.isnan(score.reward) else None) for t, _, score in found]
-    if None not in troubles:
-        run.policy.load(policy_before)
-        first, last = run.timetable.steps_of(generation)
-        advance(first - last)
-        raise EveryMemberDivergedError(f"every member diverged (the first {troubles[0]})")
+    train_segment(members, run.batches, run.timetable, explored, run.seed, lr_scale, advance, guide)
+    found = look_at(members, run.population, run.validation)
+    rewards = [look.score.reward for look in found]
+    if None not in [look.trouble for look in found]:
+        raise EveryMemberDivergedError(f"every member diverged (the first {found[0].trouble})", len(explored))
+    alone = go_on_alone(run, leader(rewards), steps[len(explored) :], lr_scale, advance)
+    if alone is not None and alone.trouble is not None:
+        raise EveryMemberDivergedError(f"the winner, alone, {alone.trouble}", len(steps))
 
     costs = run.mesh.decided(lambda: run.costs(places))
     run.mesh.decided(
@@ -117,17 +121,19 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
         run.bank.offer(places, rewards, costs, generation, run.population.state_of)
     record = Record(
         generation=generation,
-        epoch=run.timetable.steps_of(generation)[1] / run.timetable.steps_per_epoch,
+        epoch=steps.stop / run.timetable.steps_per_epoch,
+        trained=(len(steps) + (len(places) - 1) * len(explored)) / run.timetable.steps_per_epoch,
         assignments=assignments,
         drawn=[run.population.space.describe(assignment) for assignment in assignments],
         keys=[place.key for place in places],
         networks=[place.network for place in places],
         costs=costs,
         parents=[e.member if e.generation == generation - 1 and e.member >= 0 else None for e in origins],
-        losses=[loss if math.isfinite(loss) else None for _, loss, _ in found],
-        scores=[score.to_json() for score in scores],
+        losses=[look.loss if math.isfinite(look.loss) else None for look in found],
+        scores=[look.score.to_json() for look in found],
         rewards=[None if math.isnan(reward) else reward for reward in rewards],
-        troubles=troubles,
+        troubles=[look.trouble for look in found],
+        alone=None if alone is None else {**alone.score.to_json(), "reward": alone.score.reward},
         winner=winner,
         alpha={name: p.tolist() for name, p in run.policy.alpha().items()},
         policy=run.policy.state(),
@@ -137,3 +143,15 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
         before=before,
     )
     return run.journal.commit(record, run.bank)
+
+
+def go_on_alone(run: Run, winner: int, steps: range, lr_scale: float, advance: Display.Advance) -> Look | None:
+    """The winner does what is left of the generation; ``None``: nothing is."""
+    if not steps:
+        return None
+    here = [member for member in run.population.members if member.index == winner]
+    if here:
+        train_segment(here, run.batches, run.timetable, steps, run.seed, lr_scale, advance)
+    else:
+        advance(len(steps))
+    return look_at(here, run.population, run.validation)[0]

@@ -82,26 +82,27 @@ class Population:
             self.members.append(member)
         return self.members
 
-    def troubles(self) -> list[str | None]:
-        """What disqualifies each member of this generation (:meth:`Member.trouble`).
+    def settled(self, members: Sequence[Member]) -> list[str | None]:
+        """After a segment, before scoring: :meth:`Member.settle` of each, and what disqualifies it
+        (:meth:`Member.trouble`).
+
+        Args:
+            members: all that are here, or one that trained alone.
 
         Raises:
-            Exception: all of them failed, and all are here; what the first one's loss or network raised.
+            Exception: the whole population is here, and failed; what the first one's loss or network raised.
         """
-        failures = [member.failure for member in self.members]
-        if failures[0] is not None and None not in failures and self.mesh.groups == 1:
+        for member in members:
+            member.settle()
+        failures = [member.failure for member in members]
+        if len(members) == self.size and failures[0] is not None and None not in failures:
             raise failures[0]
-        return self.mesh.first_said([member.trouble() for member in self.members])
+        return self.mesh.first_said([member.trouble() for member in members])
 
     def state_of(self, index: int) -> State:
         """The state of any member, wherever it is; a copy. Every rank has to ask for the same one."""
         mine = {member.index: member for member in self.members}
         return self.mesh.spread(index, lambda: mine[index].state(), self.device)
-
-    def settle(self) -> None:
-        """After a segment, before scoring: :meth:`Member.settle` of each."""
-        for member in self.members:
-            member.settle()
 
     def guide(self, bank: WeightBank, last: Record | None) -> Guide | None:
         """Whose embeddings help the members of other keys: the best of the ``last`` generation. ``None``: nobody's."""

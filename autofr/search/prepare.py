@@ -204,6 +204,13 @@ def _refuse_idle(space: SearchSpace, call: dict[str, Any], recipe: Recipe) -> No
         raise AutofrError(f"{asked[0]} weighs networks, and this space has one: leave it out, or search the backbone")
     if space.architecture and call.get("backbone") is not None:
         raise AutofrError("the space searches the network, and --backbone would do nothing: leave it out")
+    if recipe.explore < 1 and call["population"] == 1:
+        raise AutofrError("--explore is for a population, and a training has one network: leave it out")
+    if recipe.explore < 1 and space.architecture:
+        raise AutofrError(
+            "--explore has one winner go on alone, and weights of other networks would stay behind: leave it out where "
+            "the space searches the network"
+        )
     unrelated = "backbone" in space and len(space.dimensions["backbone"]) > 1
     if recipe.distil > 0 and not unrelated:
         raise AutofrError("--distil helps unrelated networks, and this space has no Choice of them: leave it out")

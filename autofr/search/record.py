@@ -30,6 +30,9 @@ class Record:
         rewards: higher is better; ``None``: diverged or failed, and ``troubles`` says how (``None``: all well; empty
             in journals of older versions).
         winner: the member whose weights the others of its key continue.
+        alone: ``sfr``, ``mfr`` and ``reward`` of the winner after it went on alone; ``None``: all trained the whole
+            generation.
+        trained: epochs trained, of all members together (0 in journals of older versions).
         alpha: probabilities after the generation, by dimension.
         policy: the policy's state.
         lr_scale: factor on the learning rate, 1 or (after a rollback) 0.5.
@@ -56,13 +59,20 @@ class Record:
     finished: float = 0.0
     networks: list[str] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
+    alone: dict[str, float | None] | None = None
+    trained: float = 0.0
     checkpoint: str = ""
     sha256: str = ""
 
     @property
+    def achieved(self) -> dict[str, float | None]:
+        """``sfr``, ``mfr`` and ``reward`` of the weights that the generation leaves: the winner's."""
+        return self.alone or {**self.scores[self.winner], "reward": self.rewards[self.winner]}
+
+    @property
     def reward(self) -> float:
-        """The winner's."""
-        reward = self.rewards[self.winner]
+        """The winner's, at the end of the generation."""
+        reward = self.achieved["reward"]
         return -math.inf if reward is None else reward
 
     @property
@@ -164,6 +174,8 @@ _CHECKS: Mapping[str, Any] = {
     "lr_scale": _number,
     "seconds": _number,
     "before": _maybe(_SCORES),
+    "alone": _maybe(lambda value: _SCORES(value) and value.keys() == {"sfr", "mfr", "reward"}),
+    "trained": _number,
     "drawn": _list(_dict(_text)),
     "troubles": _list(_maybe(_text)),
     "finished": _number,
@@ -173,5 +185,5 @@ _CHECKS: Mapping[str, Any] = {
     "checkpoint": lambda value: _text(value) and re.fullmatch(r"gen-\d{4,12}\.safetensors", value) is not None,
     "sha256": lambda value: _text(value) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
 }
-_OPTIONAL = {"before", "drawn", "troubles", "finished", "networks", "costs"}
+_OPTIONAL = {"before", "drawn", "troubles", "finished", "networks", "costs", "alone", "trained"}
 _REQUIRED = {f.name for f in fields(Record)} - _OPTIONAL

@@ -130,7 +130,8 @@ class SearchResult:
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
         """``sfr`` and ``mfr`` on the validation identities, of the initial weights and of :attr:`checkpoint`."""
         record, member = self.chosen
-        return self.records[0].before or {}, record.scores[member]
+        after = record.achieved if member == record.winner else record.scores[member]
+        return self.records[0].before or {}, {key: after[key] for key in ("sfr", "mfr")}
 
     @property
     def chosen(self) -> tuple[Record, int]:
@@ -151,6 +152,12 @@ class SearchResult:
         return best, best.winner
 
     @property
+    def trainings(self) -> float:
+        """Images trained so far by all members, as a multiple of one training of as many epochs; 0: an older version's
+        run, which did not say."""
+        return sum(record.trained for record in self.records) / self.records[-1].epoch
+
+    @property
     def checkpoint(self) -> Path:
         """Folder of the best network: ``model.safetensors`` and ``config.json``."""
         return self.run_dir / "model"
@@ -166,6 +173,7 @@ class SearchResult:
             "after": after,
             "generations": len(self.records),
             "epochs": self.records[-1].epoch,
+            "trainings": self.trainings,
             "seconds": sum(r.seconds for r in self.records),
             "checkpoint": str(self.checkpoint),
             **({"pareto": [point.said() for point in self.pareto]} if self.pareto else {}),

@@ -98,7 +98,7 @@ def _log_trial(
     with contextlib.suppress(AutofrError):  # it failed before its search began
         records = SearchResult(trial_dir(study_dir, trial.number)).records
     for record in records:
-        score = {**record.scores[record.winner], "reward": record.rewards[record.winner], "epoch": record.epoch}
+        score = {**record.achieved, "epoch": record.epoch}
         alpha = {f"alpha/{dim}/{k}": p for dim, row in record.alpha.items() if len(row) > 1 for k, p in enumerate(row)}
         time = round(record.finished * 1000)
         values = {**score, **alpha}.items()

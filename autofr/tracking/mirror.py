@@ -209,7 +209,7 @@ class Mirror:
             trouble = record.troubles[m] if record.troubles else None
             if trouble is not None:
                 client.set_tag(run_id, f"generation {record.generation}", trouble[:4000])
-        score = {**record.scores[record.winner], "reward": record.rewards[record.winner]}
+        score = record.achieved
         client.log_batch(runs.parent, metrics({f"checkpoint/{key}": v for key, v in score.items()}, model))
         best = {f"best/{k}": v for k, v in {**score, "loss": record.losses[record.winner]}.items()}
         alpha = {

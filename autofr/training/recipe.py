@@ -33,6 +33,8 @@ class Recipe:
         embedding_dim: length of the embedding.
         epochs: passes over the training identities; each member makes them all.
         segment: length of a generation, epochs (MAN: 1).
+        explore: share of a generation, above 0, up to 1 (MAN: 1), that every member trains; then all are scored, and
+            the winner goes on alone.
         batch_size: images a step.
         lr, momentum, weight_decay: SGD's.
         schedule: ``step`` (MAN's) or ``cosine`` (to 0).
@@ -53,6 +55,7 @@ class Recipe:
     embedding_dim: int = 512
     epochs: float = 20
     segment: float = 1.0
+    explore: float = 1.0
     batch_size: int = 256
     lr: float = 0.1
     momentum: float = 0.9
@@ -121,8 +124,10 @@ class Recipe:
             raise AutofrError(f"fmr lies between 0 and 1, got {self.fmr}")
         if self.warmup < 0 or self.weight_decay < 0 or self.distil < 0:
             raise AutofrError("warmup, weight-decay and distil must be 0 or more")
-        if not 0 < self.class_rate <= 1:
-            raise AutofrError(f"class-rate is a share of the classes, above 0, up to 1, got {self.class_rate}")
+        for name, whole in (("class_rate", "the classes"), ("explore", "a generation")):
+            if not 0 < getattr(self, name) <= 1:
+                shown = name.replace("_", "-")
+                raise AutofrError(f"{shown} is a share of {whole}, above 0, up to 1, got {getattr(self, name)}")
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.schedule not in ("step", "cosine"):
@@ -167,9 +172,14 @@ class Timetable:
         steps = min(self.recipe.warmup * self.steps_per_epoch, self.total / 2)
         return math.ceil(steps / self.segment)
 
-    def steps_of(self, generation: int) -> tuple[int, int]:
-        """First step of ``generation``, and the one after its last."""
-        return generation * self.segment, min((generation + 1) * self.segment, self.total)
+    def steps_of(self, generation: int) -> range:
+        """The steps of ``generation``."""
+        return range(generation * self.segment, min((generation + 1) * self.segment, self.total))
+
+    def explored(self, generation: int) -> range:
+        """Those of them, from the first on, that every member trains; the winner does the others alone."""
+        steps = self.steps_of(generation)
+        return steps[: max(1, round(self.recipe.explore * len(steps)))]
 
     def ramp(self, step: int) -> float:
         """Share of the warm-up that is done at ``step``, 0 to 1; never past half of a short run."""

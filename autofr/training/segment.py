@@ -25,13 +25,13 @@ def train_segment(
     members: Sequence[Trainee],
     batches: TrainingBatches,
     timetable: Timetable,
-    generation: int,
+    steps: range,
     seed: int,
     lr_scale: float = 1.0,
     advance: Callable[[int], None] | None = None,
     guide: Guide | None = None,
 ) -> None:
-    """Train every member for one generation.
+    """Train every member for a while.
 
     Each batch is made once and met by all, so decoding and masking do not cost once a member. Dropout and other
     draws inside a network differ from member to member, and follow from the seed, the step and the member's index.
@@ -40,14 +40,13 @@ def train_segment(
         members: who trains.
         batches: what on.
         timetable: steps, learning rates and ramp.
-        generation: which one, from 0.
+        steps: of the run: a generation's, or a part of them.
         seed: the run's.
         lr_scale: factor on the learning rate (a half after a rollback).
         advance: called with 1 after each step of all members.
         guide: whose embeddings help those of other architectures; asked once a batch.
     """
-    first, last = timetable.steps_of(generation)
-    for step, batch in zip(range(first, last), batches.batches(first, last), strict=True):
+    for step, batch in zip(steps, batches.batches(steps.start, steps.stop), strict=True):
         if guide is not None:
             batch = replace(batch, relations=guide.relations(batch.images), guide=guide.key)
         for member in members:

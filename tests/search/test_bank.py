@@ -186,7 +186,7 @@ def test_variants_are_settled_on_the_last_batches_that_they_met(tiny_faces: Face
         expected = [copy.deepcopy(member.backbone) for member in members]
         for net in expected if space is SPACE else ():
             recalibrate(net, [batch.images for batch in met[-8:]])
-        crew.settle()
+        assert crew.settled(members) == [None] * len(members)
         for member, net in zip(members, expected, strict=True):
             found = member.backbone.state_dict()
             assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
@@ -197,5 +197,4 @@ def test_a_network_that_fails_to_settle_is_its_members_trouble(batch: Batch, mon
     crew = population()
     members = trained(crew, WeightBank(), batch, SMALL, LARGE)
     monkeypatch.setattr(members[0].backbone, "forward", lambda images: 1 / 0)
-    crew.settle()
-    assert crew.troubles() == ["failed: ZeroDivisionError: division by zero", None]
+    assert crew.settled(members) == ["failed: ZeroDivisionError: division by zero", None]

@@ -1,5 +1,6 @@
 """A member that diverges or fails harms no other: shown with options that are built to."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_all_bad_is_rolled_back_once_then_an_error(
     train = loop.train_segment
 
     def train_segment(*arguments: Any) -> None:
-        rates.append((arguments[3], arguments[5]))
+        rates.append((arguments[3].start // 4, arguments[5]))
         train(*arguments)
 
     monkeypatch.setattr(loop, "train_segment", train_segment)
@@ -141,10 +142,10 @@ def test_half_the_learning_rate_can_be_what_it_takes(
     stopped = False
 
     def fragile(*arguments: Any) -> None:
-        if stopped and arguments[3] == 3:
+        if stopped and arguments[3].start == 12:
             raise KeyboardInterrupt
         train(*arguments)
-        if arguments[3] >= 1 and arguments[5] == 1.0:
+        if arguments[3].start >= 4 and arguments[5] == 1.0:
             for member in arguments[0]:
                 member._sum = member._sum * math.nan
 
@@ -178,3 +179,32 @@ def test_a_loss_that_rises_with_the_ramp_has_not_exploded(
     asked = tiny | {"scale": 64.0, "warmup": 1.0, "epochs": 2}
     result = autofr.train(ArcFace(1.0), tiny_faces, run_dir=tmp_path / "run", **asked)
     assert [r.troubles for r in result.records] == [[None], [None]]
+
+
+def test_a_winner_that_diverges_when_alone_takes_its_generation_with_it(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generation is rolled back and run at half the rate; the policy, the bank and the bar are as before it."""
+    train, broken, moved = loop.train_segment, [], []
+
+    def fragile(*arguments: Any) -> None:
+        train(*arguments)
+        if arguments[3].start == 6 and not broken:  # the winner of the second generation, alone
+            broken.extend(arguments[0])
+            broken[0]._sum = broken[0]._sum * math.nan
+
+    monkeypatch.setattr(loop, "train_segment", fragile)
+    monkeypatch.setattr(
+        "autofr.progress.Display.bar",
+        lambda self, name, total: contextlib.nullcontext(lambda steps: moved.append(steps)),
+    )
+    space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.3)))
+    result = autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny, explore=0.5)
+    assert len(broken) == 1
+    assert [r.lr_scale for r in result.records] == [1.0, 0.5, 0.5, 0.5]
+    assert sum(moved) == 16
+    assert min(moved) == -4
+    monkeypatch.undo()
+    autofr.search(space, tiny_faces, run_dir=tmp_path / "whole", **tiny, explore=0.5)
+    assert autofr.SearchResult(tmp_path / "whole").records[0].policy == result.records[0].policy
+    assert autofr.SearchResult(tmp_path / "whole").records[1].assignments == result.records[1].assignments

@@ -129,7 +129,7 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
     original = loop.train_segment
 
     def train_segment(*args: Any, **kwargs: Any) -> None:
-        if args[3] == 2:
+        if args[3].start // len(args[3]) == 2:
             raise KeyboardInterrupt
         original(*args, **kwargs)
 
@@ -142,7 +142,7 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
     assert {r.info.status for r in store.search_runs([tracked_experiment(store)])} == {"KILLED"}
 
     def dying(*args: Any, **kwargs: Any) -> None:
-        if args[3] == 3:
+        if args[3].start // len(args[3]) == 3:
             raise KeyboardInterrupt
         original(*args, **kwargs)
 

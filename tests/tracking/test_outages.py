@@ -41,7 +41,7 @@ def search(tiny_faces: Faces, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPa
         train = loop.train_segment
 
         def train_segment(*arguments: Any) -> None:
-            before(arguments[3])
+            before(arguments[3].start // len(arguments[3]))
             train(*arguments)
 
         with monkeypatch.context() as patched:

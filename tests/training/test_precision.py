@@ -99,11 +99,13 @@ def test_a_segment_never_waits_for_a_gpu(precision: str, rate: float, compiled: 
     timetable = Timetable(recipe, batches.steps_per_epoch)
     for made in trainees:
         made.begin(made.index)
-    train_segment(trainees, batches, timetable, 0, 0)  # libraries load, constants are brought to the device
+    train_segment(
+        trainees, batches, timetable, timetable.steps_of(0), 0
+    )  # libraries load, constants are brought to the device
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        train_segment(trainees, batches, timetable, 1, 0)
+        train_segment(trainees, batches, timetable, timetable.steps_of(1), 0)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert [made.failure for made in trainees] == [None, None]

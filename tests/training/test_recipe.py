@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 
@@ -42,9 +43,16 @@ def test_cosine_ends_at_nothing_and_warm_up_starts_there() -> None:
 def test_generations_cover_every_step_once(epochs: float, segment: float, lengths: list[int]) -> None:
     table = Timetable(Recipe(epochs=epochs, segment=segment), steps_per_epoch=10)
     spans = [table.steps_of(g) for g in range(table.generations)]
-    assert [b - a for a, b in spans] == lengths
-    assert [a for a, _ in spans] == [0, *[b for _, b in spans[:-1]]]
-    assert spans[-1][1] == table.total
+    assert [len(span) for span in spans] == lengths
+    assert [*itertools.chain(*spans)] == [*range(table.total)]
+
+
+@pytest.mark.parametrize(("explore", "lengths"), [(1.0, [10, 10, 5]), (0.2, [2, 2, 1]), (0.01, [1, 1, 1])])
+def test_what_is_explored_is_the_start_of_a_generation(explore: float, lengths: list[int]) -> None:
+    table = Timetable(Recipe(epochs=2.5, explore=explore), steps_per_epoch=10)
+    spans = [table.explored(g) for g in range(table.generations)]
+    assert [len(span) for span in spans] == lengths
+    assert [span.start for span in spans] == [0, 10, 20]
 
 
 def test_a_warm_up_longer_than_the_run_ends_half_way() -> None:
@@ -57,6 +65,7 @@ def test_a_warm_up_longer_than_the_run_ends_half_way() -> None:
     ("name", "value"),
     [("lr", 0), ("lr", math.nan), ("epochs", -1), ("batch_size", 1), ("mask_prob", 1.5), ("fmr", 0), ("warmup", -1)]
     + [("segment", 0), ("image_size", 0), ("clip", 0), ("scale", -3), ("schedule", "linear"), ("momentum", 2)]
+    + [("explore", 0), ("explore", 1.1)]
     + [("warmup", math.inf), ("weight_decay", math.nan)],
 )
 def test_values_that_make_no_sense_are_named(name: str, value: float | str) -> None:

@@ -29,7 +29,7 @@ class Recorder:
 def run(generation: int, members: int = 3, lr_scale: float = 1.0) -> list[Recorder]:
     crew = [Recorder(i) for i in range(members)]
     steps: list[int] = []
-    train_segment(crew, BATCHES, TABLE, generation, 0, lr_scale, steps.append)
+    train_segment(crew, BATCHES, TABLE, TABLE.steps_of(generation), 0, lr_scale, steps.append)
     assert sum(steps) == 5
     return crew
 
