@@ -140,6 +140,12 @@ def add_how(p: argparse.ArgumentParser) -> None:
         help="epochs over which learning rate and margins rise from 0 (default: 2*)",
     )
     how.add_argument("--clip", type=float, metavar="G", help="largest gradient norm (default: 5)")
+    how.add_argument(
+        "--average",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="score, and keep, the mean of the weights over the second half of a segment (default: yes)",
+    )
     how.add_argument("--scale", type=float, metavar="S", help="scale of losses that leave it open (default: 24*)")
     how.add_argument(
         "--mask-prob", type=float, metavar="P", help="share of training faces that get a mask (default: 0.2)"

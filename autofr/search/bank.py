@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from autofr.backbones.slices import put, window
-from autofr.search.member import Place, State
+from autofr.search.member import SCORED, Place, State
 from autofr.search.pareto import ParetoSet, Point
 
 
@@ -22,7 +22,7 @@ class Entry:
             shapes of the largest variant.
         generation, member: whose they are, or (elastic) who was the best of those that they come from; -1: the initial
             weights.
-        best: of an elastic backbone, the tensors of that member's network as it was scored.
+        best: the tensors of that member's network as it was scored, where they are others than those in ``state``.
     """
 
     state: State
@@ -88,10 +88,12 @@ class WeightBank:
                 mine = [j for j in ranked if members[j].key == key]
                 shares = [math.exp((rewards[j] - rewards[i]) / FORGIVEN) for j in mine]
                 parts = [state_of(j) for j in mine]
-                state = self._merged(key, parts, shares)
+                state = self._merged(key, [*map(_trained, parts)], shares)
                 self.entries[key] = Entry(state, generation, members[i].index, network_of(parts[-1]))
             else:
-                self.entries[key] = Entry(state_of(i), generation, members[i].index)
+                state = state_of(i)
+                scored = _below(SCORED, state) or None
+                self.entries[key] = Entry(_trained(state), generation, members[i].index, scored)
         return ranked[-1]
 
     def _merged(self, key: str, parts: Sequence[State], shares: Sequence[float]) -> State:
@@ -137,5 +139,13 @@ def leader(rewards: Sequence[float]) -> int:
 
 
 def network_of(state: State) -> State:
-    """The tensors of a member's network, of its state."""
-    return {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
+    """The tensors of a member's network as it was scored, of its state."""
+    return _below(SCORED, state) or _below("backbone.", state)
+
+
+def _below(prefix: str, state: State) -> State:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _trained(state: State) -> State:
+    return {name: tensor for name, tensor in state.items() if not name.startswith(SCORED)}

@@ -26,7 +26,8 @@ def look_at(members: Sequence[Member], population: Population, validation: Valid
     """Score ``members``, and those of the other ranks: every rank hears of all of them, in their order."""
     found = {}
     for member, trouble in zip(members, population.settled(members), strict=True):
-        score = validation.score(member.backbone, trouble)
+        with member.as_scored() as network:
+            score = validation.score(network, trouble)
         lost = NOT_FINITE if math.isnan(score.reward) else None
         found[member.index] = Look(trouble or lost, member.mean_loss, score)
     return population.mesh.gathered(found)

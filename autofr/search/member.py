@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import deque
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -23,13 +23,16 @@ from autofr.losses import MarginLoss
 from autofr.losses.partial_fc import PartialFC
 from autofr.seeding import seeded
 from autofr.spaces import SearchSpace
-from autofr.training.batchnorm import BATCHES, recalibrate
+from autofr.training.averaging import MeanWeights, lent
+from autofr.training.batchnorm import BATCHES
 from autofr.training.distillation import relation_loss
 from autofr.training.precision import Precision
 from autofr.training.recipe import Recipe
 
 State: TypeAlias = dict[str, Tensor]
 
+SCORED = "scored."
+"""What the names in a :class:`Member`'s state begin with that are of its network as it was scored."""
 EXPLODED = 10.0
 """A generation's mean loss that is this many times the loss of its first batch (or 1, if that is less) has exploded."""
 
@@ -61,6 +64,7 @@ class Member:
         elastic: whether it is a variant of an elastic backbone.
         failure: what its loss or network raised since :meth:`begin`; from then on it sits the generation out.
         mean_loss: mean training loss since :meth:`begin`.
+        scored: the tensors of its network as :meth:`settle` left them for scoring; ``None``: as they are in training.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class Member:
     ):
         self.index, self.network, self.key = index, network, space.family(network)
         self.elastic = space.elastic is not None
-        self.clip, self.distil = recipe.clip, recipe.distil
+        self.clip, self.distil, self.average = recipe.clip, recipe.distil, recipe.average
         self.backbone = create_backbone(network, recipe.image_size, recipe.embedding_dim).to(device)
         if device.type == "cuda":  # as batches are; on a CPU it changes nothing
             self.backbone.to(memory_format=torch.channels_last)
@@ -103,13 +107,17 @@ class Member:
         compiled = cast(nn.Module, torch.compile(self.backbone, mode=mode)) if recipe.compile else self.backbone
         self._forward = shared(compiled, mesh)
         self._sum, self._first, self._steps = torch.zeros((), device=device), torch.zeros((), device=device), 0
-        self._met: deque[Tensor] = deque(maxlen=BATCHES if self.elastic else 0)  # images that all members share
+        # Images that all members share.
+        self._met: deque[Tensor] = deque(maxlen=BATCHES if self.elastic or self.average else 0)
+        self._mean = MeanWeights(self.backbone)
+        self.scored: State | None = None
 
     def begin(self, loss: Value) -> None:
         """Start a generation with what ``loss`` means in the space."""
         self.loss = self._choice.pick(self._pool, loss)
-        self.failure = None
+        self.failure, self.scored = None, None
         self._met.clear()
+        self._mean.stop()
         self._sum = torch.zeros((), device=self.device)
         self._first, self._steps = self._sum, 0
 
@@ -126,18 +134,33 @@ class Member:
                 self.failure = error
                 self._if_shared(error)
 
+    def half_way(self) -> None:
+        """Half of a segment is done: from here on weights are averaged, if they are."""
+        if self.average:
+            self._mean.start()
+
     def settle(self) -> None:
-        """After a segment: a variant of an elastic backbone takes BatchNorm averages of its own, over the last batches
-        that it met. Those from the bank are of other variants, and a short segment does not replace them. Ranks that
-        share a member take the mean of their averages."""
+        """After a segment: the network as it is to be scored.
+
+        That is the mean of its weights over the segment's second half: while the learning rate is high, a step's noise
+        hides what an option is worth, and what disturbs least looks best (docs/does-it-work.md). The mean, and a
+        variant of an elastic backbone, take BatchNorm averages of their own, over the last batches that were met. Ranks
+        that share a member take the mean of theirs. Training goes on from what it was.
+        """
         if self._met and self.failure is None:
             try:
-                recalibrate(self.backbone, self._met)
+                self.scored = self._mean.settled(self._met)
             except Exception as error:  # as in a step: the network may be the user's
                 self.failure = error
                 self._if_shared(error)
         self._met.clear()
-        average([b for b in self.backbone.buffers() if b.is_floating_point()], self.mesh)
+        self._mean.stop()
+        for tensors in (self.backbone.buffers(), (self.scored or {}).values()):
+            average([t for t in tensors if t.is_floating_point()], self.mesh)
+
+    def as_scored(self) -> AbstractContextManager[nn.Module]:
+        """Its network as it is scored, for a block."""
+        return nullcontext(self.backbone) if self.scored is None else lent(self.backbone, self.scored)
 
     def _if_shared(self, error: Exception) -> None:
         if self.mesh.data > 1 and lost_contact(error):
@@ -170,6 +193,7 @@ class Member:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.head.keep(self.optimizer)
+        self._mean.add()
         if not self._steps:
             self._first = loss.detach()
         self._sum = self._sum + loss.detach()
@@ -213,8 +237,10 @@ class Member:
         return None if broken is None else f"diverged: {broken} is not finite"
 
     def state(self) -> State:
-        """All that training changed, copied: weights, BatchNorm buffers, centres, momentum, loss state."""
-        return {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
+        """All that training changed, copied: weights, BatchNorm buffers, centres, momentum, loss state; and the network
+        as it was scored."""
+        scored = {f"{SCORED}{name}": tensor for name, tensor in (self.scored or {}).items()}
+        return {name: tensor.clone().contiguous() for name, tensor in (self._tensors() | scored).items()}
 
     def _tensors(self) -> State:
         state = {_centres(k): block.detach() for k, block in enumerate(self.head.blocks)}

@@ -40,6 +40,8 @@ class Recipe:
         schedule: ``step`` (MAN's) or ``cosine`` (to 0).
         warmup: epochs over which the learning rate rises from 0 and margins from none to full.
         clip: largest gradient norm; larger gradients are scaled down to it.
+        average: score, and keep, the mean of a member's weights over the second half of a segment
+            (:meth:`autofr.search.member.Member.settle`); without, as they are after its last step.
         scale: the losses' ``s`` where they leave it open.
         mask_prob: probability that a training face is masked.
         fmr: false match rate at which validation takes FNMR.
@@ -63,6 +65,7 @@ class Recipe:
     schedule: str = "step"
     warmup: float = 1.0
     clip: float = 5.0
+    average: bool = True
     scale: float = 64.0
     mask_prob: float = 0.2
     fmr: float = 1e-3

@@ -20,6 +20,9 @@ class Trainee(Protocol):
     def step(self, batch: Batch, lr: float, ramp: float) -> None:
         """One optimizer step."""
 
+    def half_way(self) -> None:
+        """Called before the step with which the second half of a segment begins."""
+
 
 def train_segment(
     members: Sequence[Trainee],
@@ -49,6 +52,8 @@ def train_segment(
     for step, batch in zip(steps, batches.batches(steps.start, steps.stop), strict=True):
         if guide is not None:
             batch = replace(batch, relations=guide.relations(batch.images), guide=guide.key)
+        for member in members if step == steps[len(steps) // 2] else ():
+            member.half_way()
         for member in members:
             with seeded(seed, "member", step, member.index, batches.mesh.part):
                 member.step(batch, timetable.lr(step) * lr_scale, timetable.ramp(step))

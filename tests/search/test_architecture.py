@@ -101,8 +101,8 @@ def test_every_generation_settles_its_variants_before_they_are_scored(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    settle, score = Population.settle, Validation.score
-    monkeypatch.setattr(Population, "settle", lambda self: done.append("settle") or settle(self))
+    settled, score = Population.settled, Validation.score
+    monkeypatch.setattr(Population, "settled", lambda *a: done.append("settle") or settled(*a))
     monkeypatch.setattr(Validation, "score", lambda *a: done.append("score") or score(*a))
     autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **settings | {"epochs": 2})
     assert done == ["score", *["settle", *["score"] * 4] * 2]

@@ -3,7 +3,9 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,8 +48,8 @@ def batch(tiny_faces: Faces) -> Batch:
     return next(TrainingBatches(FacesSource(tiny_faces, 16, 0), 0.2, 0, CPU).batches(0, 1))
 
 
-def population(space: SearchSpace = SPACE, size: int = 2) -> Population:
-    return Population(space, RECIPE, size, classes=12, seed=0, device=CPU)
+def population(space: SearchSpace = SPACE, size: int = 2, **settings: Any) -> Population:
+    return Population(space, replace(RECIPE, **settings), size, classes=12, seed=0, device=CPU)
 
 
 def trained(crew: Population, bank: WeightBank, batch: Batch, *assignments: dict[str, int]) -> list[Member]:
@@ -178,7 +180,7 @@ def test_variants_are_settled_on_the_last_batches_that_they_met(tiny_faces: Face
     met = list(TrainingBatches(FacesSource(tiny_faces, 8, 0), 0.2, 0, CPU).batches(0, 11))
     plain = SearchSpace(loss=Choice(ArcFace(0.1)), backbone=Choice("ir_mini-w0.5"))
     for space, drawn in ((SPACE, [SMALL, LARGE]), (plain, [{"loss": 0, "backbone": 0}])):
-        crew = population(space, len(drawn))
+        crew = population(space, len(drawn), average=False)
         members = crew.take(drawn, WeightBank())
         for member in members:
             for batch in met:
@@ -186,10 +188,14 @@ def test_variants_are_settled_on_the_last_batches_that_they_met(tiny_faces: Face
         expected = [copy.deepcopy(member.backbone) for member in members]
         for net in expected if space is SPACE else ():
             recalibrate(net, [batch.images for batch in met[-8:]])
+        trained = [copy.deepcopy(member.backbone) for member in members]
         assert crew.settled(members) == [None] * len(members)
-        for member, net in zip(members, expected, strict=True):
-            found = member.backbone.state_dict()
+        for member, net, before in zip(members, expected, trained, strict=True):
+            with member.as_scored() as scored:
+                found = {name: tensor.clone() for name, tensor in scored.state_dict().items()}
             assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
+            after = member.backbone.state_dict()
+            assert all(torch.equal(after[name], tensor) for name, tensor in before.state_dict().items())
             assert member.backbone.training
 
 

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,3 +153,46 @@ def test_a_diverged_member_shows(batch: Batch, tiny: dict[str, Any]) -> None:
     member: Member = population().take([{"loss": 0}] * 3, WeightBank())[0]
     member.step(Batch(batch.images * math.nan, batch.labels), 0.1, 1.0)
     assert math.isnan(member.mean_loss)
+
+
+def test_what_is_scored_and_kept_is_the_mean_of_the_second_half(batch: Batch) -> None:
+    """And everyone goes on from the weights as they were."""
+    crew, bank = population(size=2), WeightBank()
+    members = crew.take([{"loss": 0}, {"loss": 1}], bank)
+    seen: list[list[torch.Tensor]] = []
+    for step in range(6):
+        for member in members:
+            if step == 3:
+                member.half_way()
+            member.step(batch, 0.1, 1.0)
+        if step >= 3:
+            seen.append([p.detach().clone() for p in members[1].backbone.parameters()])
+    assert crew.settled(members) == [None, None]
+    means = [torch.stack(values).double().mean(0).float() for values in zip(*seen, strict=True)]
+    with members[1].as_scored() as network:
+        for parameter, mean in zip(network.parameters(), means, strict=True):
+            torch.testing.assert_close(parameter.detach(), mean, rtol=1e-5, atol=1e-6)
+    bank.update(crew.places, [-0.5, -0.4], 0, crew.state_of)
+    entry = bank.entries[RECIPE.backbone]
+    names = [name for name, _ in members[1].backbone.named_parameters()]
+    for name, last, mean in zip(names, seen[-1], means, strict=True):
+        assert torch.equal(entry.state[f"backbone.{name}"], last)
+        torch.testing.assert_close(entry.backbone()[name], mean, rtol=1e-5, atol=1e-6)
+    assert not any(name.startswith("scored") for name in entry.state)
+    crew.take([{"loss": 0}, {"loss": 1}], bank)
+    assert all(torch.equal(p, w) for p, w in zip(members[0].backbone.parameters(), seen[-1], strict=True))
+    assert members[1].scored is None
+
+
+def test_without_averaging_what_is_scored_is_the_network_as_it_is(batch: Batch) -> None:
+    crew = Population(SPACE, replace(RECIPE, average=False), 1, classes=12, seed=0, device=CPU)
+    member = crew.take([{"loss": 0}], WeightBank())[0]
+    for step in range(2):
+        if step == 1:
+            member.half_way()
+        member.step(batch, 0.1, 1.0)
+    before = {name: tensor.clone() for name, tensor in member.backbone.state_dict().items()}
+    assert crew.settled([member]) == [None]
+    with member.as_scored() as network:
+        assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert not any(name.startswith("scored") for name in member.state())

@@ -66,7 +66,7 @@ def test_the_checkpoint_is_the_best_generation_and_embeds(finished: Path, tiny_f
     record = Journal(finished).best()
     bank = load_file(finished / "checkpoints" / record.checkpoint)
     for name, tensor in embedder.backbone.state_dict().items():
-        assert torch.equal(tensor, bank[f"{record.keys[record.winner]}|backbone.{name}"])
+        assert torch.equal(tensor, bank[f"best {record.keys[record.winner]}|{name}"])
     embedding = embedder(tiny_faces.read(torch.arange(3)).float() / 255)
     assert embedding.shape == (3, 16)
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from autofr.data import synthetic_faces
@@ -18,7 +19,11 @@ class Recorder:
         self.index = index
         self.images: list[torch.Tensor] = []
         self.drawn: list[float] = []
+        self.halves: list[int] = []
         self.rates: list[tuple[float, float]] = []
+
+    def half_way(self) -> None:
+        self.halves.append(len(self.images))
 
     def step(self, batch: Batch, lr: float, ramp: float) -> None:
         self.images.append(batch.images)
@@ -54,3 +59,8 @@ def test_a_members_stream_depends_on_nothing_drawn_before() -> None:
 def test_rates_follow_the_timetable() -> None:
     assert run(1)[2].rates == [(TABLE.lr(step), TABLE.ramp(step)) for step in range(5, 10)]
     assert run(1, lr_scale=0.5)[0].rates[0][0] == TABLE.lr(5) / 2
+
+
+@pytest.mark.parametrize(("generation", "half"), [(0, 2), (1, 2)])
+def test_members_are_told_when_half_is_done(generation: int, half: int) -> None:
+    assert [member.halves for member in run(generation)] == [[half]] * 3

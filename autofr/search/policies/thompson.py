@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from autofr.search.policies.base import CategoricalPolicy, Floats, finite, least, whole
+from autofr.search.policies.likeness import likeness
 from autofr.spaces import Assignment, SearchSpace
 
 DIVERGED = -3.0
@@ -17,16 +20,20 @@ DIVERGED = -3.0
 class Thompson(CategoricalPolicy):
     """Thompson sampling with normal rewards (Thompson, Biometrika 1933), for every dimension on its own.
 
-    An option's worth has a normal belief: N(0, 1) before anything is known. A reward counts as its difference from its
-    generation's mean, in units of a moving average of the rewards' deviation, seen with noise of deviation 1; members
-    that drew the same option count as one, and a generation in which all did, or nobody differed, says nothing. What
-    was seen fades: the best option changes while a network trains. α is the probability of each option to be the best
-    under these beliefs (by quadrature), mixed with the floor; so drawing from α is Thompson sampling.
+    Options have a joint normal belief: before anything is known each one's worth is N(0, 1), and options that are told
+    apart by one number are alike (:func:`autofr.search.policies.likeness.likeness`: a Gaussian process), so that what
+    is learned of a margin counts for its neighbours. Rewards count in units of a moving average of their deviation
+    within a generation, seen with noise of deviation 1, and only by how members of a generation differ: its level is
+    not known. Members that drew the same option count as one, and a generation in which all did, or nobody differed,
+    says nothing. What was seen fades: the best option changes while a network trains. α is the probability of each
+    option to be the best, mixed with the floor; so drawing from α is Thompson sampling. Every option is as likely to be
+    the best before anything is known: of the normal belief alone it would be the ends of a line.
 
     Args:
         space: what may be chosen.
         seed: seed of the draws.
         memory: share of what was known that a generation leaves, above 0, up to 1.
+        reach: how far along a line of options, as a share of it, what is learned carries; 0: not at all.
         floor: lower bound of every α; at most 1/(2K) is used.
         replacement: see :class:`CategoricalPolicy`.
         warmup: generations at the start that are not learned from.
@@ -40,6 +47,7 @@ class Thompson(CategoricalPolicy):
         space: SearchSpace,
         seed: int = 0,
         memory: float = 0.95,
+        reach: float = 0.5,
         floor: float = 0.02,
         replacement: bool = True,
         warmup: int = 2,
@@ -47,19 +55,31 @@ class Thompson(CategoricalPolicy):
         super().__init__(space, seed, replacement)
         if not 0 < memory <= 1:
             raise ValueError(f"memory is above 0 and up to 1, got {memory}")
+        if not 0 <= reach < math.inf:
+            raise ValueError(f"reach is 0 or more, got {reach}")
         if not 0 <= floor < 1:
             raise ValueError(f"floor is from 0 to below 1, got {floor}")
         self.memory, self.floor, self.warmup = memory, floor, whole("warmup", warmup)
         self.told, self.deviation = 0, 0.0
-        self.counts = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
-        self.sums = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
+        self._prior = {name: likeness(d, reach) for name, d in space.dimensions.items()}
+        self._expected = {n: probability_of_best(np.zeros(len(prior)), prior) for n, prior in self._prior.items()}
+        # What was seen, as a normal likelihood: its precision matrix, and that times its mean.
+        self.precision = {name: np.zeros((len(d), len(d))) for name, d in space.dimensions.items()}
+        self.weighted = {name: np.zeros(len(d)) for name, d in space.dimensions.items()}
+
+    def beliefs(self, name: str) -> tuple[Floats, Floats]:
+        """Mean (K,) and covariance (K, K) of the options' worth in dimension ``name``."""
+        prior, precision = self._prior[name], self.precision[name]
+        # (prior⁻¹ + precision)⁻¹, without the inverse of a prior that may be all but singular.
+        covariance = np.linalg.solve(np.eye(len(prior)) + prior @ precision, prior)
+        return covariance @ self.weighted[name], (covariance + covariance.T) / 2
 
     def alpha(self) -> dict[str, Floats]:
         out = {}
-        for name, counts in self.counts.items():
-            floor = least(self.floor, len(counts))
-            best = probability_of_best(self.sums[name] / (1 + counts), 1 / np.sqrt(1 + counts))
-            p = floor + (1 - len(counts) * floor) * best
+        for name, dimension in self.space.dimensions.items():
+            floor = least(self.floor, len(dimension))
+            best = probability_of_best(*self.beliefs(name)) / self._expected[name]
+            p = floor + (1 - len(dimension) * floor) * best / best.sum()
             out[name] = p / p.sum()
         return out
 
@@ -78,35 +98,42 @@ class Thompson(CategoricalPolicy):
         values = np.where(np.isfinite(worth), worth, DIVERGED)
         for name, dimension in self.space.dimensions.items():
             drawn = np.array([dimension.index(assignment[name]) for assignment in assignments])
-            if len(set(drawn.tolist())) == 1:  # one option alone: nothing it could be compared with
+            met = np.unique(drawn)  # once an option: members that draw the same one are the same to the bit
+            if len(met) == 1:  # one option alone: nothing it could be compared with
                 continue
-            self.counts[name] = self.memory * self.counts[name]
-            self.sums[name] = self.memory * self.sums[name]
-            for k in np.unique(drawn):  # once an option: members that draw the same one are the same to the bit
-                self.counts[name][k] += 1
-                self.sums[name][k] += values[drawn == k].mean()
+            compared = np.eye(len(met)) - 1 / len(met)  # with an unknown level, whatever it was
+            self.precision[name] = self.memory * self.precision[name]
+            self.weighted[name] = self.memory * self.weighted[name]
+            self.precision[name][np.ix_(met, met)] += compared
+            self.weighted[name][met] += compared @ np.array([values[drawn == k].mean() for k in met])
 
     def state(self) -> dict[str, Any]:
-        known = {key: {n: a.tolist() for n, a in getattr(self, key).items()} for key in ("counts", "sums")}
+        known = {key: {n: a.tolist() for n, a in getattr(self, key).items()} for key in ("precision", "weighted")}
         return {**super().state(), **known, "told": self.told, "deviation": self.deviation}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        for key in ("counts", "sums"):
+        for key in ("precision", "weighted"):
             setattr(self, key, {n: np.asarray(a, dtype=np.float64) for n, a in state[key].items()})
         self.told, self.deviation = state["told"], state["deviation"]
 
 
-def probability_of_best(means: Floats, deviations: Floats) -> Floats:
-    """Probability that each of K independent normal variables is the largest, (K,), summing to 1.
+def probability_of_best(mean: Floats, covariance: Floats) -> Floats:
+    """Probability that each of K jointly normal variables is the largest, (K,), above 0, summing to 1: from so many
+    draws, the same ones each time, that its standard error is 0.004 at most.
 
     Args:
-        means: (K,).
-        deviations: (K,), above 0.
+        mean: (K,).
+        covariance: (K, K).
     """
-    grid = np.linspace((means - 7 * deviations).min(), (means + 7 * deviations).max(), 1001)
-    density = np.exp(-0.5 * ((grid - means[:, None]) / deviations[:, None]) ** 2)
-    density /= density.sum(1, keepdims=True)
-    below = np.log(np.cumsum(density, 1) - density / 2 + 1e-300)  # log of each one's distribution function
-    p = (density * np.exp(below.sum(0) - below)).sum(1)
-    return np.asarray(p / p.sum())
+    values, vectors = np.linalg.eigh(covariance)
+    draws = _draws(len(mean)) * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    counts = np.bincount((mean + draws).argmax(1), minlength=len(mean)) + 0.5
+    return np.asarray(counts / counts.sum())
+
+
+@lru_cache(maxsize=16)
+def _draws(k: int) -> Floats:
+    """(16384, K) standard normal numbers, with every one's opposite."""
+    half = np.random.default_rng(k).standard_normal((8192, k))
+    return np.concatenate([half, -half])
