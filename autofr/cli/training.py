@@ -14,6 +14,7 @@ LOSSES = (
     "adaface, arcface, combined, cosface, curricularface, elasticface, lfs_softmax, magface, mv_softmax, norm_softmax, "
     "sphereface2, subcentre_arcface, uniface"
 )
+REWARDS = "fnmr, det_area"
 POLICIES = "exp3, fixed, lfs, lfs_gaussian, optuna, random, thompson"
 
 DEFAULTS = """
@@ -152,6 +153,11 @@ def add_how(p: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--fmr", type=float, metavar="F", help="false match rate of the validation's FNMR (default: 0.01*)"
+    )
+    how.add_argument(
+        "--reward",
+        metavar="NAME",
+        help=f"what members are compared by, on the validation identities: {REWARDS} (default: det_area)",
     )
     how.add_argument(
         "--backbone",

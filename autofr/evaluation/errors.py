@@ -21,7 +21,6 @@ from torch import Tensor
 from autofr.evaluation.bins import BINS, Bins, above, bin_of, count, spans_of, where
 from autofr.evaluation.comparisons import Comparisons, ScoreLists
 from autofr.evaluation.figures import Curve, Errors, Kept, Rate
-from autofr.evaluation.streaming import AllPairs, Side
 from autofr.exceptions import AutofrError
 
 TAIL = 1 << 24
@@ -62,29 +61,6 @@ def measure_scores(genuine: Tensor, impostor: Tensor, fmrs: Sequence[float]) -> 
     """
     dtype = torch.promote_types(genuine.dtype, impostor.dtype)
     return measure(ScoreLists(genuine.to(dtype), impostor.to(dtype)), fmrs)
-
-
-def all_pairs_fnmr(
-    embeddings: Tensor, labels: Tensor, fmrs: Sequence[float], probes: Tensor | None = None
-) -> dict[float, float]:
-    """FNMR at each FMR over all pairs of images.
-
-    Args:
-        embeddings: (N, D) L2-normalised, float32 or float64; the gallery.
-        labels: (N,) identity of each row, from 0.
-        fmrs: target false match rates.
-        probes: (N, D) other embeddings of the same images, such as their masked versions. Then the pairs are
-            probe i against gallery j for all i != j; without, they are i < j.
-
-    Returns:
-        FNMR by target; NaN where there are fewer than 1/FMR impostor pairs, and if an embedding is not finite.
-    """
-    sides = [embeddings] if probes is None else [embeddings, probes]
-    if not all(bool(side.isfinite().all()) for side in sides):
-        return dict.fromkeys(fmrs, math.nan)
-    ids = torch.arange(len(labels), device=labels.device)
-    measurement = _Measurement(AllPairs(*(Side(side, labels, ids) for side in sides)), fmrs, tail=False)
-    return {rate.fmr: rate.fnmr for rate in measurement.rates()}
 
 
 class _Measurement:

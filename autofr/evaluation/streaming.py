@@ -30,10 +30,13 @@ class Side:
     labels: Tensor
     ids: Tensor
 
+    def at(self, rows: Tensor) -> Side:
+        """The rows at some places, or where a mask of them is true."""
+        return Side(self.vectors[rows], self.labels[rows], self.ids[rows])
+
     def ordered(self) -> Side:
         """The same rows, by label: impostors then stand in large blocks without a genuine pair among them."""
-        order = self.labels.argsort(stable=True)
-        return Side(self.vectors[order], self.labels[order], self.ids[order])
+        return self.at(self.labels.argsort(stable=True))
 
 
 class AllPairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,9 @@ from autofr.collectives import gather_rows
 from autofr.data.faces import Faces
 from autofr.distributed import ALONE, Mesh, parts
 from autofr.evaluation.embedding import embed, masked_copies, read_all
-from autofr.evaluation.errors import all_pairs_fnmr, impostors_allowed
+from autofr.evaluation.errors import impostors_allowed, measure
+from autofr.evaluation.rewards import REWARDS, fmrs_around
+from autofr.evaluation.streaming import AllPairs, Side
 from autofr.exceptions import AutofrError
 from autofr.masks.geometry import AWAY
 
@@ -27,19 +29,17 @@ class Scores:
     Attributes:
         sfr: FNMR of unmasked against unmasked images, at the validation's FMR. NaN: the member diverged.
         mfr: FNMR of masked against unmasked images. ``None``: the faces have no landmarks, so no masks.
+        reward: higher is better: 0.75 times what masked against unmasked images are worth, and 0.25 times what unmasked
+            ones are; the latter alone where nothing is masked. NaN: the member diverged.
     """
 
     sfr: float
     mfr: float | None
-
-    @property
-    def reward(self) -> float:
-        """Higher is better: -(0.75 MFR + 0.25 SFR), or -SFR where nothing is masked. NaN: the member diverged."""
-        return -self.sfr if self.mfr is None else -(MFR_WEIGHT * self.mfr + (1 - MFR_WEIGHT) * self.sfr)
+    reward: float
 
     def to_json(self) -> dict[str, float | None]:
-        """A dictionary without NaN, which JSON does not have."""
-        return {k: None if v is None or math.isnan(v) else v for k, v in asdict(self).items()}
+        """The error rates, without NaN, which JSON does not have."""
+        return {k: None if v is None or math.isnan(v) else v for k, v in (("sfr", self.sfr), ("mfr", self.mfr))}
 
 
 class Validation:
@@ -50,13 +50,22 @@ class Validation:
         fmr: false match rate at which FNMR is taken.
         seed: decides the masks.
         device: where scoring runs.
+        reward: a key of :data:`autofr.evaluation.rewards.REWARDS`.
         mesh: whose data ranks share the work.
 
     Raises:
         AutofrError: so few impostor pairs cannot show that rate.
     """
 
-    def __init__(self, faces: Faces, fmr: float, seed: int, device: torch.device, mesh: Mesh = ALONE) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        fmr: float,
+        seed: int,
+        device: torch.device,
+        reward: str = "fnmr",
+        mesh: Mesh = ALONE,
+    ) -> None:
         counted = faces.labels
         places = faces.placement()
         if places is not None:
@@ -67,8 +76,10 @@ class Validation:
                 f"{len(faces.identities)} validation identities give {impostors} impostor pairs; an FMR of {fmr:g} "
                 f"needs {math.ceil(1 / fmr)}: raise --fmr or --validation-identities"
             )
-        self.faces, self.fmr, self.device, self.mesh = faces, fmr, device, mesh
+        self.faces, self.device, self.mesh = faces, device, mesh
+        self.worth, self.fmrs = REWARDS[reward], [fmr, *fmrs_around(fmr, impostors)]
         self.labels = faces.labels.to(device)
+        self.ids = torch.arange(len(faces), device=device)
         self.plain = read_all(faces)
         self.masked = None
         if places is not None and faces.anchors is not None:
@@ -77,16 +88,23 @@ class Validation:
             self.maskable = (places > AWAY).to(device)
 
     def score(self, backbone: nn.Module, trouble: str | None = None) -> Scores:
-        """FNMR over all pairs of the validation images; NaN if something troubles the member whose backbone it is."""
+        """Errors over all pairs of the validation images; NaN if something troubles the member whose backbone it is."""
         if trouble is not None:
-            return Scores(math.nan, None if self.masked is None else math.nan)
+            return Scores(math.nan, None if self.masked is None else math.nan, math.nan)
         gallery = self._embed(backbone, self.plain)
-        sfr = all_pairs_fnmr(gallery, self.labels, [self.fmr])[self.fmr]
+        sfr, reward = self._measured(Side(gallery, self.labels, self.ids))
         if self.masked is None:
-            return Scores(sfr, None)
-        probes = self._embed(backbone, self.masked)
-        seen = self.maskable
-        return Scores(sfr, all_pairs_fnmr(gallery[seen], self.labels[seen], [self.fmr], probes[seen])[self.fmr])
+            return Scores(sfr, None, reward)
+        sides = (gallery, self._embed(backbone, self.masked))
+        mfr, masked = self._measured(*(Side(v, self.labels, self.ids).at(self.maskable) for v in sides))
+        return Scores(sfr, mfr, MFR_WEIGHT * masked + (1 - MFR_WEIGHT) * reward)
+
+    def _measured(self, gallery: Side, probes: Side | None = None) -> tuple[float, float]:
+        """FNMR, and what it is worth; NaN where an embedding is not finite."""
+        if not all(bool(side.vectors.isfinite().all()) for side in (gallery, probes) if side is not None):
+            return math.nan, math.nan
+        errors = measure(AllPairs(gallery, probes), self.fmrs)
+        return errors.rates[0].fnmr, self.worth(errors)
 
     def _embed(self, backbone: nn.Module, images: Tensor) -> Tensor:
         """As :func:`embed`, of all images; each data rank does a part of them."""

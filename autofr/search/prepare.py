@@ -246,7 +246,13 @@ def prepare(
         if count < least:
             raise AutofrError(f"{count} {what} are too few for {mesh.data} data ranks, which need {least}")
     prepared = Prepared(
-        space, call, recipe, device, training, Validation(held_back, recipe.fmr, call["seed"], device, mesh), config
+        space,
+        call,
+        recipe,
+        device,
+        training,
+        Validation(held_back, recipe.fmr, call["seed"], device, recipe.reward, mesh),
+        config,
     )
     if prepared.classes < mesh.data:
         raise AutofrError(f"{mesh.data} data ranks cannot share out {prepared.classes} identities")

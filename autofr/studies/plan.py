@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE = "study.json"
 _KINDS = get_type_hints(Recipe)
-VARIABLE = tuple(name for name in _KINDS if name not in ("epochs", "segment", "fmr"))
+VARIABLE = tuple(name for name in _KINDS if name not in ("epochs", "segment", "fmr", "reward"))
 """What a study may vary: settings of the recipe, but for those that rewards could then not be compared by."""
 SETTINGS = (*_KINDS, "policy", "population", "device", "validation_identities", "cost", "prefer")
 """Arguments of a search that a study hands on."""

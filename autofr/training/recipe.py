@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from autofr.evaluation.rewards import REWARDS
 from autofr.exceptions import AutofrError, unknown
 from autofr.training.precision import PRECISIONS
 
@@ -45,6 +46,7 @@ class Recipe:
         scale: the losses' ``s`` where they leave it open.
         mask_prob: probability that a training face is masked.
         fmr: false match rate at which validation takes FNMR.
+        reward: what members are compared by: a key of :data:`autofr.evaluation.rewards.REWARDS`.
         distil: weight of :func:`autofr.training.distillation.relation_loss` in the loss of members of other
             architectures than the last generation's best; 0: none.
         class_rate: share of the classes that a step meets (:class:`autofr.losses.partial_fc.PartialFC`); 1: all.
@@ -69,6 +71,7 @@ class Recipe:
     scale: float = 64.0
     mask_prob: float = 0.2
     fmr: float = 1e-3
+    reward: str = "det_area"
     distil: float = 0.0
     class_rate: float = 1.0
     precision: str = "fp32"
@@ -133,6 +136,8 @@ class Recipe:
                 raise AutofrError(f"{shown} is a share of {whole}, above 0, up to 1, got {getattr(self, name)}")
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
+        if self.reward not in REWARDS:
+            raise unknown("reward", self.reward, REWARDS)
         if self.schedule not in ("step", "cosine"):
             raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
         return self

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from autofr import AutofrError
 from autofr.data import synthetic_faces
 from autofr.evaluation.embedding import embed, embed_set, masked_copies, masked_faces, read_all
-from autofr.evaluation.errors import all_pairs_fnmr, measure_scores
+from autofr.evaluation.errors import measure, measure_scores
+from autofr.evaluation.rewards import REWARDS, fmrs_around
+from autofr.evaluation.streaming import AllPairs, Side
 from autofr.evaluation.validation import Scores, Validation
 from autofr.models.base import TorchModel
 
@@ -27,11 +29,28 @@ class Pixels(nn.Module):
         return x.flatten(1) * self.factor
 
 
-def test_reward_weighs_masked_errors_three_to_one() -> None:
-    assert Scores(0.2, 0.4).reward == -(0.75 * 0.4 + 0.25 * 0.2)
-    assert Scores(0.2, None).reward == -0.2
-    assert math.isnan(Scores(math.nan, 0.4).reward)
-    assert Scores(math.nan, None).to_json() == {"sfr": None, "mfr": None}
+@pytest.mark.parametrize("name", REWARDS)
+def test_reward_weighs_masked_errors_three_to_one(name: str) -> None:
+    scores = Validation(FACES, 0.2, 0, CPU, name).score(Pixels())
+    pixels = read_all(FACES)
+    ids = torch.arange(len(FACES))
+    plain, masked = (
+        Side(embed(Pixels(), images), FACES.labels, ids)
+        for images in (pixels, masked_copies(FACES.landmarks, pixels, 0))
+    )
+    found = []
+    for pairs in (AllPairs(plain), AllPairs(plain, masked)):
+        errors = measure(pairs, [0.2, *fmrs_around(0.2, 448)])
+        found.append(REWARDS[name](errors))
+    assert scores.reward == pytest.approx(0.25 * found[0] + 0.75 * found[1], rel=1e-12)
+    if name == "fnmr":
+        assert scores.mfr is not None
+        assert scores.reward == pytest.approx(-(0.75 * scores.mfr + 0.25 * scores.sfr))
+
+
+def test_scores_without_numbers_that_json_does_not_have() -> None:
+    assert Scores(math.nan, None, math.nan).to_json() == {"sfr": None, "mfr": None}
+    assert Scores(0.5, 0.25, -0.3).to_json() == {"sfr": 0.5, "mfr": 0.25}
 
 
 def test_scores_plain_pairs_and_masked_against_plain_ones() -> None:
@@ -90,8 +109,8 @@ def test_a_face_without_landmarks_does_not_count_as_masked() -> None:
     kept = torch.tensor([i for i in range(len(FACES)) if i != 5])
     pixels = read_all(FACES)
     masked = masked_copies(landmarks, pixels, 0)[kept]
-    expected = all_pairs_fnmr(embed(Pixels(), pixels)[kept], FACES.labels[kept], [0.2], embed(Pixels(), masked))[0.2]
-    assert scores.mfr == expected
+    sides = [Side(v, FACES.labels[kept], kept) for v in (embed(Pixels(), pixels)[kept], embed(Pixels(), masked))]
+    assert scores.mfr == measure(AllPairs(*sides), [0.2]).fnmr[0.2]
 
 
 def test_a_set_embedded_in_chunks_is_embedded_alike(monkeypatch: pytest.MonkeyPatch) -> None:
