@@ -178,12 +178,13 @@ def test_class_centres_on_several_ranks_are_those_of_one(ranks: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--explore=0.5"]], ids=["whole generations", "the winner alone"])
 def test_members_on_several_ranks_are_those_of_one_process(
-    tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
+    more: list[str], tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     """The same decisions and the same weights, bit for bit; one rank tells of it."""
-    alone(*SEARCH, f"--run-dir={tmp_path / 'one'}")
-    out = ended(torchrun(2, "-m", "autofr", *SEARCH, f"--run-dir={tmp_path / 'two'}", "--mesh=member=4"))
+    alone(*SEARCH, *more, f"--run-dir={tmp_path / 'one'}")
+    out = ended(torchrun(2, "-m", "autofr", *SEARCH, *more, f"--run-dir={tmp_path / 'two'}", "--mesh=member=4"))
     assert out.count("search result") == 1
     assert same_outcome(tmp_path / "one", tmp_path / "two")
 

@@ -42,6 +42,7 @@ from autofr.data import Faces, load_faces, scan
 from autofr.losses import ArcFace
 
 HERE = Path(__file__).resolve().parent
+AS_IT_WAS = {"average": False, "reward": "fnmr"}  # how members were scored when this was run
 SMALL = {"epochs": 6.0, "segment": 0.5, "warmup": 1.0, "embedding_dim": 128, "validation_identities": 150}
 FULL = {"epochs": 20.0, "segment": 0.5, "warmup": 1.0, "embedding_dim": 512}
 SIZES = {"small": 64, "full": 112}
@@ -83,7 +84,11 @@ class Setting:
 
     def __init__(self, faces: Path, runs: Path, size: str) -> None:
         self.faces, self.runs, self.size = faces, runs, size
-        self.recipe: dict[str, Any] = {**(SMALL if size == "small" else FULL), "tracking": False, "device": "cpu"}
+        self.recipe: dict[str, Any] = {
+            **(SMALL if size == "small" else FULL),
+            "tracking": False,
+            "device": "cpu",
+        } | AS_IT_WAS
         if size == "full":
             self.recipe["device"] = "auto"
         self.training: Faces = load_faces(scan(faces / "train"), SIZES[size])

@@ -22,6 +22,7 @@ import autofr
 from autofr.losses import ArcFace
 
 HERE = Path(__file__).resolve().parent
+AS_IT_WAS = {"average": False, "reward": "fnmr"}  # how members were scored when this was run
 SMALL = {"image_size": 64, "epochs": 16, "backbone": "ir_mini", "validation_identities": 100}
 FULL = {"image_size": 112, "epochs": 20, "backbone": "ir50", "embedding_dim": 512, "schedule": "step"}
 BASELINE_MARGIN = 0.3
@@ -32,7 +33,7 @@ def run_piece(name: str, seed: int, faces: Path, runs: Path, settings: dict[str,
     """Train one row of the table, or go on with it, or find it done."""
     run_dir = runs / f"{name}-seed{seed}"
     if not (run_dir / "model").exists():
-        common = {"run_dir": run_dir, "resume": run_dir.exists(), "seed": seed, **settings}
+        common = {"run_dir": run_dir, "resume": run_dir.exists(), "seed": seed, **AS_IT_WAS, **settings}
         if name == "search":
             autofr.search("arcface_margins", faces / "train", policy=POLICY, **common)
         else:

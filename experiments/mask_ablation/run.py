@@ -31,6 +31,7 @@ from autofr.masks.geometry import AWAY, Frame, Outline, placement
 from autofr.masks.paint import mask_opacity
 
 HERE = Path(__file__).resolve().parent
+AS_IT_WAS = {"average": False, "reward": "fnmr"}  # how members were scored when this was run
 SMALL = {"image_size": 48, "epochs": 12, "backbone": "ir_mini", "validation_identities": 60}
 FULL = {"image_size": 112, "epochs": 20, "backbone": "ir50", "embedding_dim": 512, "schedule": "step"}
 MARGIN = 0.3
@@ -57,7 +58,14 @@ def run_piece(way: str, seed: int, faces: Path, runs: Path, settings: dict[str, 
     """Train one row of the table, or go on with it, or find it done."""
     run_dir = runs / f"{way.replace(' ', '-')}-seed{seed}"
     if not (run_dir / "model").exists():
-        common = {"run_dir": run_dir, "resume": run_dir.exists(), "seed": seed, "tracking": False, **settings}
+        common = {
+            "run_dir": run_dir,
+            "resume": run_dir.exists(),
+            "seed": seed,
+            "tracking": False,
+            **AS_IT_WAS,
+            **settings,
+        }
         common["mask_prob"] = 0.0 if way == "no mask" else 0.2
         with patch("autofr.data.loader.RandomFaceMask", GreyPolygon if way == "grey polygon" else RandomFaceMask):
             autofr.train(ArcFace(MARGIN), faces / "train", **common)

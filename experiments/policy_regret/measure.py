@@ -25,6 +25,7 @@ import autofr
 
 HERE = Path(__file__).resolve().parent
 GENERATIONS = 20
+AS_IT_WAS = {"average": False, "reward": "fnmr"}  # how members were scored when this was run
 SMALL = {"image_size": 48, "backbone": "ir_mini-w0.5", "validation_identities": 150}
 FULL = {"image_size": 112, "backbone": "ir50", "embedding_dim": 512, "schedule": "step", "validation_identities": 200}
 
@@ -43,6 +44,7 @@ def measured(seed: int, faces: Path, runs: Path, settings: dict[str, Any]) -> li
             run_dir=run_dir,
             resume=run_dir.exists(),
             tracking=False,
+            **AS_IT_WAS,
             **settings,
         )
     rows = sorted(autofr.SearchResult(run_dir).lineage, key=lambda row: (row["generation"], row["loss"]))

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
 from multiprocessing import Pool
@@ -54,13 +54,14 @@ POLICIES = {
     "lfs": (OPTIONS, "lfs", 4.0),
     "lfs as published": (OPTIONS, "lfs:lr=0.05,floor=0", 4.0),
     "exp3": (OPTIONS, "exp3", 4.0),
-    "thompson": (OPTIONS, "thompson", 4.0),
+    "thompson": (OPTIONS, "thompson", 2.0),
+    "thompson, no neighbours": (OPTIONS, "thompson:reach=0", 2.0),
     "optuna TPE": (OPTIONS, "optuna:TPESampler", 2.0),
     "optuna GP": (OPTIONS, "optuna:GPSampler", 0.06),
     "random": (OPTIONS, "random", 4.0),
     "lfs, range": (BETWEEN, "lfs", 4.0),
     "lfs_gaussian, range": (BETWEEN, "lfs_gaussian", 4.0),
-    "thompson, range": (BETWEEN, "thompson", 4.0),
+    "thompson, range": (BETWEEN, "thompson", 2.0),
     "optuna TPE, range": (BETWEEN, "optuna:TPESampler", 2.0),
     "random, range": (BETWEEN, "random", 4.0),
 }
@@ -73,7 +74,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
         "replacement": BOTH,
         "baseline": ("mean", "moving"),
     },
-    "thompson": {"memory": (0.7, 0.8, 0.9, 0.95, 1.0), "floor": (0.0, 0.02, 0.05), "replacement": BOTH},
+    "thompson": {"memory": (0.8, 0.95, 1.0), "reach": (0.0, 0.25, 0.5, 1.0), "floor": (0.0, 0.02)},
     "exp3": {"gamma": (0.1, 0.2, 0.3, 0.5, 0.8)},
     "lfs_gaussian": {"lr": (0.05, 0.1, 0.2, 0.4, 0.8), "sigma": (0.1, 0.2, 0.3), "floor": (0.0, 0.02, 0.05)},
 }
@@ -149,10 +150,12 @@ def band(values: Floats) -> float:
     return float(1.96 * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def settings_table(pool: Any, surface: Surface, count: int) -> list[dict[str, Any]]:
+def settings_table(pool: Any, surface: Surface, count: int, policies: Collection[str]) -> list[dict[str, Any]]:
     """Every setting of the grids at 20 generations. Its simulations are none of those of the table of policies."""
     rows = []
     for policy, grid in GRIDS.items():
+        if policy not in policies:
+            continue
         for values in product(*grid.values()):
             settings = ",".join(f"{k}={v}" for k, v in zip(grid, values, strict=True))
             row: dict[str, Any] = {"policy": policy, "settings": settings, "simulations": count, "summed": 0.0}
@@ -163,7 +166,7 @@ def settings_table(pool: Any, surface: Surface, count: int) -> list[dict[str, An
                     row[f"{kind}, noise x {noise:g}"] = round(float(values[:, -1].mean()), 4)
                     row["summed"] = round(row["summed"] + row[f"{kind}, noise x {noise:g}"], 4)
             rows.append(row)
-    return sorted(rows, key=lambda row: (row["policy"], row["summed"]))
+    return rows
 
 
 def main() -> None:
@@ -171,28 +174,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of simulations")
     parser.add_argument("--part", choices=("settings", "regret"), help="only the grids, or only the policies")
+    parser.add_argument("--policies", nargs="+", choices=KINDS, default=KINDS, help="these; of others rows stay")
     arguments = parser.parse_args()
     surface = Surface.measured(HERE / "rewards.csv")
     write(HERE / "surface.csv", surface_table(surface))
     with Pool() as pool:
         if arguments.part != "regret":
-            write(HERE / "settings.csv", settings_table(pool, surface, int(1000 * arguments.scale)))
+            rows = settings_table(pool, surface, int(1000 * arguments.scale), arguments.policies)
+            rows += [row for row in read(HERE / "settings.csv") if row["policy"] not in arguments.policies]
+            write(HERE / "settings.csv", sorted(rows, key=lambda row: (row["policy"], float(row["summed"]))))
         if arguments.part == "settings":
             return
-        rows, curves = [], {}
+        rows = [row for row in read(HERE / "regret.csv") if _kind(row["policy"]) not in [*arguments.policies, "fixed"]]
         for noise, (name, (space, spec, thousands)) in product(NOISES, POLICIES.items()):
+            if _kind(name) not in arguments.policies:
+                continue
             count = max(20, int(1000 * thousands * arguments.scale))
             members, answers = many(pool, surface, space, spec, noise, 0, count)
-            curves[noise, name] = members
             for horizon in HORIZONS:
                 m, a = members[:, horizon - 1], answers[:, horizon - 1]
                 row = {"noise": noise, "policy": name, "settings": spec, "generations": horizon, "simulations": len(m)}
                 row |= {"members": round(float(m.mean()), 4), "members ±": round(band(m), 4)}
                 rows.append(row | {"answer": round(float(a.mean()), 4), "answer ±": round(band(a), 4)})
             print(rows[-1], flush=True)
-        rows += fixed_rows(surface)
-    write(HERE / "regret.csv", rows)
-    plot(curves, HERE / "regret.png")
+    places = {name: place for place, name in enumerate(POLICIES)}
+    rows.sort(key=lambda row: (-float(row["noise"]), places[row["policy"]], int(row["generations"])))
+    write(HERE / "regret.csv", rows + fixed_rows(surface))
+    plot(read(HERE / "regret.csv"), HERE / "regret.png")
+
+
+def _kind(name: str) -> str:
+    """A policy's name in the figure: the same for options and for a range."""
+    return "fixed" if name.startswith("fixed") else name.removesuffix(", range")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table; none, if there is no such file yet."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def surface_table(surface: Surface) -> list[dict[str, Any]]:
@@ -222,8 +243,8 @@ def fixed_rows(surface: Surface) -> list[dict[str, Any]]:
     ]
 
 
-def plot(curves: dict[tuple[float, str], Floats], path: Path) -> None:
-    """Mean regret of the members over generations with its 95 % band: a column a noise, a row a space."""
+def plot(table: list[dict[str, Any]], path: Path) -> None:
+    """Mean regret of the members after some generations, with its 95 % band: a column a noise, a row a space."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     colours = mpl.colormaps["tab10"]
     grid = figure.subplots(2, len(NOISES), sharex=True, sharey=True)
@@ -232,13 +253,10 @@ def plot(curves: dict[tuple[float, str], Floats], path: Path) -> None:
         for name, (space, _, _) in POLICIES.items():
             if space is not among:
                 continue
-            values, k = curves[noise, name], KINDS.index(name.removesuffix(", range"))
-            g, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
-            half = 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
-            axes.plot(g, mean, color=colours(k), label=name)
-            axes.fill_between(g, mean - half, mean + half, color=colours(k), alpha=0.2, linewidth=0)
-        for horizon in HORIZONS:
-            axes.axvline(horizon, color="#cccccc", linewidth=0.8, zorder=0)
+            of = [row for row in table if row["policy"] == name and float(row["noise"]) == noise]
+            mean, half = (np.array([float(row[key]) for row in of]) for key in ("members", "members ±"))
+            colour = colours(KINDS.index(_kind(name)))
+            axes.errorbar([int(row["generations"]) for row in of], mean, half, color=colour, label=name, capsize=3)
         kind = "nine margins" if among is OPTIONS else "any margin between them"
         axes.set(title=f"{kind}, noise x {noise:g}", xticks=HORIZONS, ylabel="members' mean regret, FNMR x 1000")
         axes.label_outer()

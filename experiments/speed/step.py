@@ -92,7 +92,7 @@ def segment(faces: Faces, recipe: Recipe, device: torch.device, steps: int, memb
     def run() -> None:
         for member in crew:
             member.begin(0)
-        train_segment(crew, batches, timetable, 0, 0)
+        train_segment(crew, batches, timetable, timetable.steps_of(0), 0)
 
     return run
 

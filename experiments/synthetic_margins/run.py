@@ -31,7 +31,8 @@ def main() -> None:
             for margin in MARGINS:
                 run_dir = arguments.runs / f"m{margin:g}-seed{seed}"
                 resume = run_dir.exists()
-                result = autofr.train(ArcFace(margin), run_dir=run_dir, resume=resume, seed=seed, tracking=False)
+                how = {"average": False, "reward": "fnmr"}  # as it was when this was run
+                result = autofr.train(ArcFace(margin), run_dir=run_dir, resume=resume, seed=seed, tracking=False, **how)
                 scores = result.scores[1]
                 table.writerow([margin, seed, *(round(scores[k] or 0.0, 4) for k in ("sfr", "mfr"))])
                 file.flush()
