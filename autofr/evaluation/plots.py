@@ -106,7 +106,7 @@ def plot_pareto(
     axes.step(*np.array(best).T, "o-", where="post", color="#d1495b", label="Pareto set, numbered as in pareto/")
     for place, point in enumerate(best):
         axes.annotate(f"{place:02d}", point, xytext=(4, 4), textcoords="offset points", fontsize=8)
-    axes.set(xscale="log", xlabel=cost, ylabel="error: 0.75 MFR + 0.25 SFR, validation identities")
+    axes.set(xscale="log", xlabel=cost, ylabel="error (minus the reward), validation identities")
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

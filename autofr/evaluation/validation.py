@@ -50,8 +50,8 @@ class Validation:
         fmr: false match rate at which FNMR is taken.
         seed: decides the masks.
         device: where scoring runs.
-        reward: a key of :data:`autofr.evaluation.rewards.REWARDS`.
         mesh: whose data ranks share the work.
+        reward: a key of :data:`autofr.evaluation.rewards.REWARDS`.
 
     Raises:
         AutofrError: so few impostor pairs cannot show that rate.
@@ -63,8 +63,8 @@ class Validation:
         fmr: float,
         seed: int,
         device: torch.device,
-        reward: str = "fnmr",
         mesh: Mesh = ALONE,
+        reward: str = "det_area",
     ) -> None:
         counted = faces.labels
         places = faces.placement()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autofr.data.loader import TrainingBatches
 from autofr.distributed import Mesh
@@ -91,7 +91,7 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     """One generation, from ask to commit.
 
     Raises:
-        EveryMemberDivergedError: every one did, or the winner when it went on alone.
+        EveryMemberDivergedError: every one did.
     """
     started = time.monotonic()
     steps, explored = run.timetable.steps_of(generation), run.timetable.explored(generation)
@@ -109,8 +109,13 @@ def run_generation(run: Run, generation: int, lr_scale: float, advance: Display.
     if None not in [look.trouble for look in found]:
         raise EveryMemberDivergedError(f"every member diverged (the first {found[0].trouble})", len(explored))
     alone = go_on_alone(run, leader(rewards), steps[len(explored) :], lr_scale, advance)
-    if alone is not None and alone.trouble is not None:
-        raise EveryMemberDivergedError(f"the winner, alone, {alone.trouble}", len(steps))
+    while alone is not None and alone.trouble is not None:  # the next best does
+        failed = leader(rewards)
+        found[failed], rewards[failed] = replace(found[failed], trouble=f"alone, {alone.trouble}"), math.nan
+        advance(len(explored) - len(steps))
+        if all(map(math.isnan, rewards)):
+            raise EveryMemberDivergedError(f"every member diverged (the last, alone, {alone.trouble})", len(explored))
+        alone = go_on_alone(run, leader(rewards), steps[len(explored) :], lr_scale, advance)
 
     costs = run.mesh.decided(lambda: run.costs(places))
     run.mesh.decided(

@@ -37,7 +37,7 @@ class Point:
 
     Attributes:
         backbone: its name.
-        error: minus the reward: 0.75 MFR + 0.25 SFR.
+        error: minus the reward: a mean of FNMR (:mod:`autofr.evaluation.rewards`).
         cost: in the unit of the search's ``cost``.
         generation, member: where it comes from.
         tensors: its weights, by their names in the network.

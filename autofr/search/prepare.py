@@ -251,7 +251,7 @@ def prepare(
         recipe,
         device,
         training,
-        Validation(held_back, recipe.fmr, call["seed"], device, recipe.reward, mesh),
+        Validation(held_back, recipe.fmr, call["seed"], device, mesh, recipe.reward),
         config,
     )
     if prepared.classes < mesh.data:

@@ -113,6 +113,7 @@ class SearchResult:
                 **r.scores[m],
                 "loss_value": r.losses[m],
                 "trouble": r.troubles[m] if r.troubles else None,
+                **({"reward_alone": r.alone["reward"] if m == r.winner else None} if r.alone else {}),
                 "winner": m == r.winner,
             }
             for r in self.records

@@ -21,11 +21,14 @@ class MeanWeights:
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.weights = net, [parameter.detach() for parameter in net.parameters()]
-        self.stop()
+        self.totals: list[Tensor] = []
+        self.steps = 0
 
     def start(self) -> None:
         """Count from here on."""
-        self.totals, self.steps = [torch.zeros_like(weight) for weight in self.weights], 0
+        sums = [torch.promote_types(weight.dtype, torch.float32) for weight in self.weights]
+        self.totals = [torch.zeros_like(w, dtype=dtype) for w, dtype in zip(self.weights, sums, strict=True)]
+        self.steps = 0
 
     def stop(self) -> None:
         """Forget what was counted, and count no more."""

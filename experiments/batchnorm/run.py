@@ -61,7 +61,7 @@ def measure(faces: Path, run_dir: Path, seed: int) -> list[dict[str, Any]]:
     recipe = Recipe(**config["recipe"])
     everything = load_faces(scan(faces / "train"), recipe.image_size)
     training, held_back = split_by_identity(everything, config["data"]["validation_identities"], seed)
-    validation = Validation(held_back, recipe.fmr, seed, CPU)
+    validation = Validation(held_back, recipe.fmr, seed, CPU, reward="fnmr")
     batches = TrainingBatches(FacesSource(training, recipe.batch_size, seed), recipe.mask_prob, seed, CPU)
     space = script.Setting(faces, run_dir.parent, "small").space.within(map(tuple, config["space"]["allowed"]))
     bank = Journal(run_dir).newest_bank()

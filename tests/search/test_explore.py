@@ -1,5 +1,6 @@
 """``--explore``: members train a part of a generation, and the winner goes on alone."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ def test_the_winner_is_scored_again_when_it_has_gone_on(explored: autofr.SearchR
     best = Journal(explored.run_dir).best()
     assert best.reward == max(record.reward for record in explored.records)
     assert explored.scores[1] == {key: best.achieved[key] for key in ("sfr", "mfr")}
+    for row in explored.lineage:
+        record = explored.records[row["generation"]]
+        assert record.alone is not None
+        assert row["reward_alone"] == (record.alone["reward"] if row["winner"] else None)
     assert any(record.alone["reward"] != record.rewards[record.winner] for record in explored.records if record.alone)
 
 
@@ -85,6 +90,30 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         autofr.search(SPACE, tiny_faces, **settings, watch=stop)
     autofr.search(SPACE, tiny_faces, **settings, resume=True)
     assert same_outcome(explored.run_dir, tmp_path / "run")
+
+
+def test_a_journal_of_before_is_read(explored: autofr.SearchResult, tmp_path: Path) -> None:
+    lines = (explored.run_dir / "journal.jsonl").read_text().splitlines()
+    older = [{k: v for k, v in json.loads(line).items() if k not in ("alone", "trained", "crc32")} for line in lines]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in older))
+    (tmp_path / "config.json").write_text((explored.run_dir / "config.json").read_text())
+    found = autofr.SearchResult(tmp_path)
+    assert [record.reward for record in found.records] == [r.rewards[r.winner] for r in explored.records]
+    assert found.trainings == 0
+    assert "reward_alone" not in found.lineage[0]
+
+
+def test_a_run_that_was_scored_otherwise_does_not_go_on(
+    explored: autofr.SearchResult, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """A configuration of the version before: no word of averages and rewards."""
+    config = json.loads((explored.run_dir / "config.json").read_text())
+    for name in ("average", "reward", "explore"):
+        del config["recipe"][name]
+    config["policies"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AutofrError, match=r"cannot resume .* with other settings: policies was 2, is 3"):
+        autofr.search(SPACE, tiny_faces, run_dir=tmp_path, resume=True, **tiny)
 
 
 def test_where_it_would_do_nothing_or_harm_it_is_refused(

@@ -52,6 +52,17 @@ def test_without_a_step_they_are_its_own_weights_with_averages_taken_anew(net: n
     assert not torch.equal(found["1.running_mean"], net.state_dict()["1.running_mean"])
 
 
+def test_low_precision_weights_are_summed_in_full() -> None:
+    net = nn.Linear(4, 4).bfloat16()
+    with torch.no_grad():
+        net.weight.fill_(0.125)
+    mean = MeanWeights(net)
+    mean.start()
+    for _ in range(1000):
+        mean.add()
+    assert torch.equal(mean.settled([torch.ones(2, 4, dtype=torch.bfloat16)])["weight"], net.weight)
+
+
 def test_training_goes_on_as_if_nobody_had_looked(net: nn.Module) -> None:
     other = copy.deepcopy(net)
     mean = MeanWeights(net)

@@ -15,7 +15,7 @@ from autofr.search.policies.thompson import Thompson
 from autofr.spaces import SearchSpace
 from autofr.spec import build
 
-VERSION = 2
+VERSION = 3
 """Raised when a policy of the same name and settings would choose otherwise: a run made before cannot be resumed."""
 
 POLICIES: dict[str, Callable[..., Policy]] = {

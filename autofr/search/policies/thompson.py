@@ -26,8 +26,9 @@ class Thompson(CategoricalPolicy):
     within a generation, seen with noise of deviation 1, and only by how members of a generation differ: its level is
     not known. Members that drew the same option count as one, and a generation in which all did, or nobody differed,
     says nothing. What was seen fades: the best option changes while a network trains. α is the probability of each
-    option to be the best, mixed with the floor; so drawing from α is Thompson sampling. Every option is as likely to be
-    the best before anything is known: of the normal belief alone it would be the ends of a line.
+    option to be the best, over what it was before anything was known, made to sum to 1 and mixed with the floor: all
+    are equal at first, where under the belief alone the ends of a line would be the likeliest, and an end has to show
+    more than its neighbour. Drawing from it is Thompson sampling but for that.
 
     Args:
         space: what may be chosen.
