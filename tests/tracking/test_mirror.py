@@ -163,6 +163,22 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
 
 
 @pytest.mark.slow
+def test_of_a_winner_that_went_on_alone_it_shows_the_end(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **tiny, explore=0.5)
+    sync_tracking(tmp_path / "run")
+    client = MlflowClient(tracking_uri(tmp_path))
+    found = client.search_runs([tracked_experiment(client)])
+    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    best = [m.value for m in client.get_metric_history(parent.info.run_id, "best/reward")]
+    assert best == [record.reward for record in result.records]
+    assert best != [record.rewards[record.winner] for record in result.records]
+
+
+@pytest.mark.slow
 def test_tracking_changes_no_bit(tiny_faces: Faces, tiny: dict[str, Any], tracked: Path, tmp_path: Path) -> None:
     plain = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "plain", **tiny)
     assert [r.sha256 for r in plain.records] == [r.sha256 for r in autofr.SearchResult(tracked).records]
