@@ -141,8 +141,13 @@ def print_pareto(result: SearchResult, console: Console | None = None) -> None:
     )
 
 
-def print_study(result: StudyResult) -> None:
-    """The finished trials from the best on, and where the best one's network is."""
+def print_study(result: StudyResult, tracked: bool) -> None:
+    """The finished trials from the best on, and where the best one's network is.
+
+    Args:
+        result: the study.
+        tracked: whether MLflow was written.
+    """
     console = Console(highlight=False)
     counts = Counter(trial.state.name.lower() for trial in result.trials)
     table = Table(title="study result", title_justify="left")
@@ -157,7 +162,8 @@ def print_study(result: StudyResult) -> None:
     console.print(f"best trial: {result.run_dir}", markup=False, soft_wrap=True)
     uri = tracking_uri(result.study_dir.parent)
     look = f"at {uri}" if uri.startswith("http") else f"{command_name()} ui {result.study_dir}"
-    console.print(f"see it in MLflow: {look}", markup=False, soft_wrap=True)
+    filled = "" if tracked else f"after {command_name()} sync-tracking {result.study_dir}: "
+    console.print(f"see it in MLflow: {filled}{look}", markup=False, soft_wrap=True)
 
 
 def print_spaces() -> None:

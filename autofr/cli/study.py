@@ -70,7 +70,8 @@ def _study(arguments: argparse.Namespace) -> None:
         given = stored | given | {"study_dir": arguments.resume, "resume": True}
     if "space" not in given:
         raise AutofrError("name a search space with --space; 'autofr spaces' lists them")
-    print_study(study(**{"vary": {}, **given}, tracking=not arguments.no_tracking))
+    tracking = not arguments.no_tracking
+    print_study(study(**{"vary": {}, **given}, tracking=tracking), tracking)
 
 
 def _vary(asked: list[list[str]]) -> dict[str, list[str]]:

@@ -34,13 +34,17 @@ from autofr.spaces import SearchSpace, load_space
 from autofr.tracking import Tracker
 from autofr.training.recipe import Recipe
 
+POPULATION = 4
+"""Members of a search where nobody says how many."""
 
-def search_call(policy: str, population: int, **others: Any) -> dict[str, Any]:
+
+def search_call(policy: str, population: int | None, **others: Any) -> dict[str, Any]:
     """The arguments of a search by name, without settings of the recipe that are ``None``.
 
     Raises:
         AutofrError: no population, or no policy.
     """
+    population = POPULATION if population is None else population
     if isinstance(population, bool) or not isinstance(population, int) or population < 2:
         raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
     if not isinstance(policy, str):
@@ -118,12 +122,12 @@ def search(
     loaded = load_space(space) if isinstance(space, str) else space
     call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
     if population is None:
-        population = (Shape.parse(mesh).member if mesh is not None else None) or 4
+        population = None if mesh is None else Shape.parse(mesh).member
     call |= {"policy": policy, "population": population, "seed": seed, "device": device}
     call |= {"validation_identities": validation_identities, "cost": cost, "prefer": prefer}
     call = search_call(**call, **recipe)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    _check_launch(mesh, population, run_dir)
+    _check_launch(mesh, call["population"], run_dir)
     return _run(loaded, call, folder, resume, tracking, Display(progress and speaks()), watch, mesh)
 
 

@@ -178,8 +178,8 @@ def distribution(name: str, given: Sequence[Any] | BaseDistribution) -> BaseDist
     kind = _KINDS[name]
     try:
         if len(interval) != 2:
-            return CategoricalDistribution([kind(word) for word in words])
-        if words[1:] not in ([], ["log"]) or kind is str:
+            return CategoricalDistribution([_true_or_false(word) if kind is bool else kind(word) for word in words])
+        if words[1:] not in ([], ["log"]) or kind in (str, bool):
             raise ValueError("an interval is LOW..HIGH of a number, and log may follow it")
         low, high = map(kind, interval)
         return (IntDistribution if kind is int else FloatDistribution)(low, high, log=len(words) > 1)
@@ -188,6 +188,13 @@ def distribution(name: str, given: Sequence[Any] | BaseDistribution) -> BaseDist
             f"cannot vary {name} over {' '.join(words)} ({error}); give an interval LOW..HIGH, or values of type "
             f"{kind.__name__}"
         ) from error
+
+
+def _true_or_false(word: str) -> bool:
+    found = {"true": True, "false": False}.get(word.lower())
+    if found is None:
+        raise ValueError(f"'{word}' is neither true nor false")
+    return found
 
 
 def vary_json(vary: Mapping[str, Sequence[Any] | BaseDistribution]) -> dict[str, str]:

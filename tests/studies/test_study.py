@@ -115,6 +115,9 @@ def test_what_is_varied(name: str, given: Any, expected: Any) -> None:
         ("lr", ["0.1..0.2", "linear"], "LOW..HIGH"),
         ("batch_size", ["1.5..3"], "cannot vary batch_size"),
         ("batch_size", [], "cannot vary batch_size"),
+        ("average", ["maybe"], r"cannot vary average over maybe \('maybe' is neither true nor false\)"),
+        ("average", ["false..true"], "cannot vary average"),
+        ("reward", ["fnmr", "det_area"], "reward cannot be varied: rewards of trials could then not be compared"),
         ("backbone", ["ir18..ir50"], "LOW..HIGH"),
     ],
 )
@@ -124,6 +127,17 @@ def test_what_cannot_be_varied_is_told(name: str, given: Any, message: str) -> N
 
 
 @pytest.mark.slow
+def test_without_a_population_it_is_that_of_a_search(
+    space_file: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    del settings["population"]
+    found = autofr.study(
+        str(space_file), vary={"average": ["false"]}, trials=1, study_dir=tmp_path / "study", **settings
+    )
+    config = autofr.SearchResult(found.run_dir).config
+    assert (config["population"], config["recipe"]["average"]) == (4, False)
+
+
 def test_a_study_is_searches_with_what_was_drawn(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     vary = {"lr": FloatDistribution(0.02, 0.2, log=True), "backbone": ["ir_mini-w0.5", "ir_mini-w0.25"]}
     settings = {k: v for k, v in settings.items() if k != "backbone"}
