@@ -18,8 +18,10 @@ generations so far.
 Writes, beside this file: ``surface.csv``; ``regret.csv``; ``settings.csv``, the grids from which the defaults of
 autofr's own policies were chosen, on this very surface; and ``regret.png``. The choice: least regret of members and
 answer, summed over both noises, with a floor above 0, because an option must be able to come back; between settings
-less than two hundredths apart, the one that forgets (thompson), or was published (lfs_gaussian). Optuna's samplers have
-their own defaults: TPE draws at random until ten trials are complete, and those of the warm-up count as failed.
+less than two hundredths apart, the one that was published (lfs_gaussian). But for thompson: a surface that is a
+parabola and drifts little rewards every reach and every memory, so half of the line and a memory that fades were kept.
+Optuna's have their own defaults: TPE draws at random until ten trials are complete, and those of the
+warm-up count as failed.
 """
 
 from __future__ import annotations
