@@ -49,7 +49,9 @@ def many(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
 def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
     """Its faces, read from disk whenever they are asked for."""
     monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
-    return load_faces(scan_folder(many), 32)
+    with monkeypatch.context() as patience:  # they are read whole first, and the machine may be busy
+        patience.setattr(threads, "STUCK", 600.0)
+        return load_faces(scan_folder(many), 32)
 
 
 @pytest.mark.usefixtures("quick")

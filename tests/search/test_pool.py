@@ -192,7 +192,7 @@ def test_other_bounds_and_older_policies_are_not_resumed(
     with pytest.raises(AutofrError, match=r"space\.ranges\.loss was"):
         search(0.50001, resume=True)
     monkeypatch.setattr("autofr.search.config.POLICIES", 99)
-    with pytest.raises(AutofrError, match="policies was 2, is 99"):
+    with pytest.raises(AutofrError, match="policies was 3, is 99"):
         search(0.5, resume=True)
 
 

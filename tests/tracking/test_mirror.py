@@ -1,5 +1,8 @@
 """MLflow for real: a SQLite store, read back with MLflow's own client."""
 
+import contextlib
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,17 @@ def test_the_winner_loads_with_mlflow_and_embeds(
         torch.testing.assert_close(model(images), autofr.load_embedder(tracked)(images))
 
 
+def begun(runs: Path) -> bool:
+    """Whether the runs of a search and of its four members are in the store."""
+    if not (runs / "mlflow.db").is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(f"file:{runs / 'mlflow.db'}?mode=ro", uri=True)) as store:
+        try:
+            return int(store.execute("SELECT count(*) FROM runs").fetchone()[0]) == 5
+        except sqlite3.OperationalError:  # its tables are being made
+            return False
+
+
 @pytest.mark.slow
 def test_a_resumed_run_fills_in_the_same_mlflow_run(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +144,10 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
 
     def train_segment(*args: Any, **kwargs: Any) -> None:
         if args[3].start // len(args[3]) == 2:
+            deadline = time.monotonic() + 120
+            while not begun(tmp_path):  # on a busy machine MLflow's process may not have come to it yet
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
             raise KeyboardInterrupt
         original(*args, **kwargs)
 
