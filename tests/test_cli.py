@@ -78,11 +78,13 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
 def test_help_names_every_loss_policy_and_protocol() -> None:
     from autofr.cli import evaluation, training
     from autofr.evaluation.protocols import PROTOCOLS
+    from autofr.evaluation.rewards import REWARDS
     from autofr.losses import LOSSES
     from autofr.search.policies import POLICIES
 
     assert ", ".join(sorted(LOSSES)) == training.LOSSES
     assert ", ".join(sorted(POLICIES)) == training.POLICIES
+    assert ", ".join(sorted(REWARDS)) == training.REWARDS
     assert ", ".join(sorted(PROTOCOLS)) == evaluation.PROTOCOLS
 
 

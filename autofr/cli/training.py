@@ -14,7 +14,7 @@ LOSSES = (
     "adaface, arcface, combined, cosface, curricularface, elasticface, lfs_softmax, magface, mv_softmax, norm_softmax, "
     "sphereface2, subcentre_arcface, uniface"
 )
-REWARDS = "fnmr, det_area"
+REWARDS = "det_area, fnmr"
 POLICIES = "exp3, fixed, lfs, lfs_gaussian, optuna, random, thompson"
 
 DEFAULTS = """

@@ -25,7 +25,6 @@ that of the members on the mean.
 
 from __future__ import annotations
 
-import csv
 import sys
 from multiprocessing import Pool
 from pathlib import Path
@@ -36,7 +35,8 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).parent))
-from judge import HERE, Forks, forks, truth
+from judge import Forks, forks, truth
+from setting import write
 
 from autofr import Choice, SearchSpace
 from autofr.losses import ArcFace
@@ -133,10 +133,7 @@ def main() -> None:
                 row["members"] = 1000 * (worth.max() - members.mean())
                 rows.append({k: f"{v:.3f}" if isinstance(v, float) and k != "horizon" else v for k, v in row.items()})
             print(rows[-len(POLICIES)], flush=True)
-    with open(HERE / "choices.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write("choices.csv", rows)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,16 @@ margin that is best on the mean over seeds, both of the same seed, as a mean ove
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import t
 
-HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(Path(__file__).parent))
+from setting import HERE, write
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -54,10 +57,7 @@ def main() -> None:
             row[column] = f"{of(run, column).mean():.4f}"
         table.append(row)
         print(row)
-    with open(HERE / "conclusion.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, table[0].keys())
-        writer.writeheader()
-        writer.writerows(table)
+    write("conclusion.csv", table)
 
 
 if __name__ == "__main__":

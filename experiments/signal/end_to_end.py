@@ -17,7 +17,6 @@ identities, plain and masked, with cost in trainings, and (``kept``) the verdict
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Iterable
 from multiprocessing import get_context
@@ -30,7 +29,7 @@ from scipy.stats import rankdata
 sys.path.insert(0, str(Path(__file__).parent))
 from measure import path_of, verdict_images
 from score import LANES, Judge, maskable
-from setting import FULL, HERE, POOL, SMALL, Setting, arguments, ground, read_faces, searched
+from setting import FULL, POOL, SMALL, Setting, arguments, ground, read_faces, searched, write
 
 import autofr
 from autofr import Choice, SearchSpace
@@ -127,14 +126,6 @@ def answers(folder: Path, seeds: Iterable[int], worth: Callable[[float], float])
             row = {"seed": seed, "run": name, "first": first, "true rank": ranks[first]}
             rows.append(row | {f"{margin:g}": round(p, 4) for margin, p in zip(POOL, alpha, strict=True)})
     return rows
-
-
-def write(name: str, rows: list[Row]) -> None:
-    """A table beside this file."""
-    with open(HERE / name, "w", newline="") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _run_dir(folder: Path, seed: int, name: str) -> Path:

@@ -34,6 +34,7 @@ Writes ``summary.csv`` and ``signal.png``.
 from __future__ import annotations
 
 import csv
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from scipy.stats import rankdata, spearmanr
 
-HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(Path(__file__).parent))
+from setting import HERE, write
+
 REWARDS = ("fnmr", "det_area", "log_fnmr", "d_prime", "cllr")
 Floats = npt.NDArray[np.float64]
 Forks = dict[tuple[Any, ...], Floats]
@@ -155,10 +158,8 @@ def main() -> None:
     rows += [
         judged(found, margins, verdicts, kind, reward, h) for kind in kinds for reward in REWARDS for h in horizons
     ]
-    with open(HERE / "summary.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[-1].keys())
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    shown = [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    write("summary.csv", [{name: row.get(name, "") for name in shown[-1]} for row in shown])
     plot(margins, verdicts, found, rows, HERE / "signal.png")
 
 

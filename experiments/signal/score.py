@@ -6,12 +6,11 @@ Writes, beside this file: ``forks.csv``, a row for every fork, horizon, margin, 
 identities (all of them, and two halves), a column for every reward; and ``lanes.csv``, the same for whole trainings
 after every epoch, with a row ``verdict`` for the identities that nobody trained on or was scored on.
 
-Columns are 0.75 x the masked faces' figure + 0.25 x the plain ones' (``sfr`` and ``mfr``: FNMR at FMR 1e-2 of each).
+Columns are 0.75 x the masked faces' figure + 0.25 x the plain ones'.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parent))
 from candidates import CANDIDATES
-from setting import FULL, HERE, MARGINS, POOL, SMALL, Setting, arguments, ground, read_faces
+from setting import FULL, MARGINS, POOL, SMALL, Setting, arguments, ground, read_faces, write
 
 from autofr.data import Faces
 from autofr.evaluation.errors import measure
@@ -68,8 +67,7 @@ class Judge:
             measure(AllPairs(self._side(plain, chosen)), FMRS),
             measure(AllPairs(self._side(plain, seen), self._side(masked, seen)), FMRS),
         ]
-        row = {"sfr": found[0].rates[0].fnmr, "mfr": found[1].rates[0].fnmr}
-        row |= {n: MFR_WEIGHT * of(found[1]) + (1 - MFR_WEIGHT) * of(found[0]) for n, of in CANDIDATES.items()}
+        row = {n: MFR_WEIGHT * of(found[1]) + (1 - MFR_WEIGHT) * of(found[0]) for n, of in CANDIDATES.items()}
         return {name: f"{value:.5f}" for name, value in row.items()}
 
     def _side(self, embeddings: Tensor, chosen: Tensor) -> Side:
@@ -139,10 +137,7 @@ def main() -> None:
     for table in ("lanes", "forks"):
         rows = [row for path, rows in zip(files, found, strict=True) if path.stem.startswith(table) for row in rows]
         if rows:
-            with open(HERE / f"{table}{'_full' if asked.full else ''}.csv", "w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0].keys())
-                writer.writeheader()
-                writer.writerows(rows)
+            write(f"{table}{'_full' if asked.full else ''}.csv", rows)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,14 @@ def _order(faces: Faces) -> torch.Tensor:
 
 def _of_identities(faces: Faces, wanted: torch.Tensor) -> Faces:
     return faces.subset(torch.isin(faces.labels, wanted).nonzero().squeeze(1))
+
+
+def write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table beside this file; numbers as they are given. The columns are those of all rows."""
+    with open(HERE / name, "w", newline="") as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def arguments(about: str | None) -> argparse.Namespace:

@@ -160,6 +160,17 @@ def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Fac
         autofr.search(SPACE, tiny_faces.subset(torch.arange(47)), run_dir=finished, resume=True, **tiny)
 
 
+@pytest.mark.parametrize("reward", ["fnmr", "det_area"])
+def test_members_are_compared_by_the_reward_that_was_asked_for(
+    reward: str, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    found = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **{**tiny, "epochs": 1}, reward=reward)
+    (record,) = found.records
+    errors = [0.75 * (score["mfr"] or 0) + 0.25 * (score["sfr"] or 0) for score in record.scores]
+    by_fnmr = [r == pytest.approx(-error) for r, error in zip(record.rewards, errors, strict=True)]
+    assert by_fnmr == [reward == "fnmr"] * 4
+
+
 def test_train_is_a_search_of_one_option(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.train(ArcFace(0.3), tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert result.alpha.tolist() == [[1.0]] * 4
