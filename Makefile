@@ -22,9 +22,10 @@ demo: $(VENV)/installed  ## search on drawn faces: a few minutes
 test: $(VENV)/installed-dev  ## every test; the real faces' where they are
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/pytest
 
-lint: $(VENV)/installed-dev  ## ruff and mypy
+lint: $(VENV)/installed-dev  ## ruff, the layout (import-linter), mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
 format: $(VENV)/installed-dev

@@ -10,35 +10,80 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from autofr.constraints import MaxFLOPs, MaxLatency, MaxParams
-from autofr.dimensions import Choice, Range
-from autofr.elastic import Elastic
-from autofr.exceptions import AutofrError
-from autofr.spaces import SearchSpace, load_space
+from autofr._version import __version__ as __version__
+from autofr.exceptions import (
+    AutofrError,
+    DamagedFileError,
+    DivergedError,
+    LockedError,
+    LostContactError,
+    RunFormatError,
+    SettingsDifferError,
+    UnknownNameError,
+)
+from autofr.space.constraints import MaxFLOPs, MaxLatency, MaxParams
+from autofr.space.dimensions import Choice, Range
+from autofr.space.elastic import Elastic
+from autofr.space.load import load_space
+from autofr.space.space import SearchSpace
 
 if TYPE_CHECKING:
-    from autofr.embedder import Embedder, load_embedder
+    from autofr.backbones.embedder import Embedder
+    from autofr.engine.api import Pruned, search, train
+    from autofr.evaluation.compare import compare
     from autofr.evaluation.evaluate import evaluate
-    from autofr.search.result import SearchResult
-    from autofr.search.run import search, train
-    from autofr.studies.run import study
-
-__version__ = "0.1.0"
+    from autofr.runs.network import load_embedder
+    from autofr.runs.pick import pick
+    from autofr.runs.result import SearchResult
+    from autofr.studies.run import StudyResult, study
 
 # Torch takes seconds to import; `autofr --help` and space files must not wait for it.
 _LAZY = {
-    "train": "autofr.search.run",
-    "study": "autofr.studies.run",
-    "SearchResult": "autofr.search.result",
+    "Embedder": "autofr.backbones.embedder",
+    "Pruned": "autofr.engine.api",
+    "SearchResult": "autofr.runs.result",
+    "StudyResult": "autofr.studies.run",
+    "compare": "autofr.evaluation.compare",
     "evaluate": "autofr.evaluation.evaluate",
-    "Embedder": "autofr.embedder",
-    "load_embedder": "autofr.embedder",
+    "load_embedder": "autofr.runs.network",
+    "pick": "autofr.runs.pick",
+    "search": "autofr.engine.api",
+    "study": "autofr.studies.run",
+    "train": "autofr.engine.api",
 }
+
+__all__ = [
+    "AutofrError",
+    "Choice",
+    "DamagedFileError",
+    "DivergedError",
+    "Elastic",
+    "Embedder",
+    "LockedError",
+    "LostContactError",
+    "MaxFLOPs",
+    "MaxLatency",
+    "MaxParams",
+    "Pruned",
+    "Range",
+    "RunFormatError",
+    "SearchResult",
+    "SearchSpace",
+    "SettingsDifferError",
+    "StudyResult",
+    "UnknownNameError",
+    "compare",
+    "evaluate",
+    "load_embedder",
+    "load_space",
+    "pick",
+    "search",
+    "study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":
-        return importlib.import_module("autofr.search")  # the package, which is callable
     if name not in _LAZY:
         raise AttributeError(f"module 'autofr' has no attribute '{name}'")
     value = getattr(importlib.import_module(_LAZY[name]), name)
@@ -46,21 +91,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-__all__ = [
-    "AutofrError",
-    "Choice",
-    "Elastic",
-    "Embedder",
-    "MaxFLOPs",
-    "MaxLatency",
-    "MaxParams",
-    "Range",
-    "SearchResult",
-    "SearchSpace",
-    "evaluate",
-    "load_embedder",
-    "load_space",
-    "search",
-    "study",
-    "train",
-]
+def __dir__() -> list[str]:
+    return __all__

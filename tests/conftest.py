@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from autofr.data import Faces, synthetic_faces
 from autofr.detection.align import TEMPLATE
 from autofr.testing.killing import journal_lines
+from tests.paths import REPOSITORY
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -91,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_faces() -> Path:
     """The real face sets: ``$AUTOFR_FACES``, or ``../shared/faces`` beside the checkout."""
-    root = Path(os.environ.get("AUTOFR_FACES", Path(__file__).resolve().parents[2] / "shared" / "faces"))
+    root = Path(os.environ.get("AUTOFR_FACES", REPOSITORY.parent / "shared" / "faces"))
     if not (root / "lfw_pairs.txt").is_file():
         pytest.skip(f"no real faces at {root}; set AUTOFR_FACES")
     return root

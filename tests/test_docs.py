@@ -10,12 +10,13 @@ import pytest
 import autofr
 from autofr import AutofrError, load_space
 from autofr.backbones import BACKBONES, create_backbone
-from autofr.backbones.budget import check_architectures, within_budget
 from autofr.backbones.costs import params
 from autofr.cli import main
 from autofr.data import Faces
+from autofr.space.budget import check_architectures, within_budget
+from tests.paths import REPOSITORY
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = REPOSITORY / "docs"
 
 
 def spaces_in(page: str) -> list[str]:

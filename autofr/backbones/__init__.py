@@ -13,8 +13,8 @@ from torch import nn
 from autofr.backbones.iresnet import ElasticIResNet, IRBlock, IResNet
 from autofr.backbones.mobilefacenet import MobileFaceNet
 from autofr.backbones.sizes import scaled
-from autofr.exceptions import AutofrError, unknown
-from autofr.spec import build
+from autofr.exceptions import AutofrError, UnknownNameError
+from autofr.registry import build
 
 IR_FAMILY: dict[str, tuple[tuple[int, ...], list[int], int]] = {
     # name: (blocks of each stage, widths, stride of the stem)
@@ -123,7 +123,7 @@ def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
             f"backbone '{name}': {name.partition(':')[0]} has no settings; iresnet and mobilefacenet have"
         )
     if not can_make(name):
-        near = unknown("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"])
+        near = UnknownNameError("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"])
         raise AutofrError(
             f"{near}; one of your own has to be registered first: load its space file, or install it as an entry point "
             f"of group {ENTRY_POINT_GROUP}"
@@ -150,7 +150,7 @@ def _timm(name: str, image_size: int, embedding_dim: int) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        raise unknown("timm backbone", name, timm.list_models())
+        raise UnknownNameError("timm backbone", name, timm.list_models())
     sized = {"img_size": image_size} if timm.models.get_pretrained_cfg(name).fixed_input_size else {}
     net = timm.create_model(name, pretrained=False, num_classes=embedding_dim, **sized)
     return nn.Sequential(net, nn.BatchNorm1d(embedding_dim))

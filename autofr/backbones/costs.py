@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from autofr.backbones import BACKBONES, create_backbone, is_own, without_numbers
-from autofr.device import pick_device
+from autofr.compute.device import pick_device
 from autofr.exceptions import AutofrError
-from autofr.files import read_json, write_json
+from autofr.io.files import read_json, write_json
 
 COSTS = ("params", "flops", "latency")
 """What error can be weighed against."""

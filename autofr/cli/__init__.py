@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from autofr import AutofrError, __version__
+from autofr._version import __version__
 from autofr.cli import browsing, data, evaluation, masks, study, training
-from autofr.exceptions import RankError
-from autofr.launch import speaks
+from autofr.exceptions import AutofrError, RankError
+from autofr.system.torchrun import speaks
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -71,25 +71,28 @@ def _add_pick(commands: Any) -> None:
 
 
 def _spaces(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_spaces
+    from autofr.cli.tables import print_spaces
 
     print_spaces()
 
 
 def _ui(arguments: argparse.Namespace) -> None:
-    from autofr.ui import open_ui
+    from autofr.tracking.ui import open_ui
 
     open_ui(Path(arguments.runs), arguments.host, arguments.port)
 
 
 def _sync_tracking(arguments: argparse.Namespace) -> None:
+    from autofr.studies.mirror import sync_study
+    from autofr.studies.plan import FILE
     from autofr.tracking.sync import sync_tracking
 
-    print(sync_tracking(Path(arguments.run_dir)))
+    folder = Path(arguments.run_dir)
+    print(sync_study(folder) if (folder / FILE).is_file() else sync_tracking(folder))
 
 
 def _pick(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_pareto
-    from autofr.search.pick import pick
+    from autofr.cli.tables import print_pareto
+    from autofr.runs.pick import pick
 
     print_pareto(pick(**given(arguments)))

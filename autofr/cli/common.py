@@ -18,7 +18,7 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the user asked for, as the arguments of the function behind the command. A space that registers networks is
     executed first."""
     if getattr(arguments, "registering", None):
-        from autofr.spaces import load_space
+        from autofr.space.load import load_space
 
         load_space(arguments.registering)
     return {k: v for k, v in vars(arguments).items() if k not in ("run", "registering")}

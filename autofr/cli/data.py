@@ -34,7 +34,7 @@ Images go as they are stored; identities to score on go into shards of their own
 
 
 def _pack(arguments: argparse.Namespace) -> None:
+    from autofr.cli.tables import print_packed
     from autofr.data.pack import pack
-    from autofr.report import print_packed
 
     print_packed(pack(**given(arguments)))

@@ -125,27 +125,36 @@ def _add_latency(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from autofr.cli.evaluation_tables import print_evaluation
     from autofr.evaluation.evaluate import evaluate
-    from autofr.evaluation.show import print_evaluation
+    from autofr.tracking.evaluations import log_evaluation
 
     asked = given(arguments)
     asked["fmrs"] = asked.pop("fmr")
     asked["out"] = asked["out"] or default_folder(asked)
     asked["fmrs"] = rates(asked["fmrs"])
-    print_evaluation(evaluate(**asked), Path(asked["out"]))
+    out, tracking = Path(asked["out"]), asked.pop("tracking")
+    report = evaluate(**asked)
+    if tracking:
+        log_evaluation(out, report)
+    print_evaluation(report, out)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    from autofr.cli.evaluation_tables import print_comparison
     from autofr.evaluation.compare import compare
-    from autofr.evaluation.show import print_comparison
+    from autofr.tracking.evaluations import log_comparisons
 
-    print_comparison(compare(**given(arguments)), Path(arguments.out))
+    compared = compare(arguments.runs, arguments.out)
+    if arguments.tracking:
+        log_comparisons(Path(arguments.out), compared)
+    print_comparison(compared, Path(arguments.out))
 
 
 def _latency(arguments: argparse.Namespace) -> None:
+    from autofr.cli.evaluation_tables import print_latency
     from autofr.evaluation.latency import measure_latency
-    from autofr.evaluation.show import print_latency
-    from autofr.files import write_json
+    from autofr.io.files import write_json
 
     asked = given(arguments)
     target = asked.pop("json")
@@ -163,7 +172,7 @@ def rates(text: str | None) -> list[float] | None:
     Raises:
         AutofrError: one of them is none.
     """
-    from autofr import AutofrError
+    from autofr.exceptions import AutofrError
 
     try:
         return None if text is None else [float(part) for part in text.split(",")]

@@ -72,15 +72,15 @@ def _add_mask(commands: Any) -> None:
 
 
 def _landmarks(arguments: argparse.Namespace) -> None:
+    from autofr.cli.tables import print_landmarks
+    from autofr.compute.device import pick_device
     from autofr.detection import find_landmarks
-    from autofr.device import pick_device
-    from autofr.report import print_landmarks
 
     print_landmarks(find_landmarks(**given(arguments) | {"device": str(pick_device(arguments.device))}))
 
 
 def _mask(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_sheet
-    from autofr.sheet import draw_sheet
+    from autofr.cli.tables import print_sheet
+    from autofr.evaluation.mask_sheet import draw_sheet
 
     print_sheet(draw_sheet(**given(arguments)))

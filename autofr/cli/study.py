@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autofr import AutofrError
 from autofr.cli.common import command
 from autofr.cli.training import DEFAULTS, add_data, add_how, add_population
+from autofr.exceptions import AutofrError
 
 
 def add_commands(commands: Any) -> None:
@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _study(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_study
+    from autofr.cli.tables import print_study
     from autofr.studies.run import study
 
     given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking")}

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autofr import AutofrError
 from autofr.cli.common import add_landmarks, command
-from autofr.launch import speaks
+from autofr.exceptions import AutofrError
+from autofr.system.torchrun import speaks
 
 LOSSES = (
     "adaface, arcface, combined, cosface, curricularface, elasticface, lfs_softmax, magface, mv_softmax, norm_softmax, "
@@ -199,8 +199,8 @@ def _add_where(p: argparse.ArgumentParser, default: str) -> None:
 
 
 def _search(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_search
-    from autofr.search.run import search
+    from autofr.cli.tables import print_search
+    from autofr.engine.api import search
 
     asked = _asked(arguments, "search")
     if "space" not in asked:
@@ -211,8 +211,8 @@ def _search(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from autofr.report import print_search
-    from autofr.search.run import train
+    from autofr.cli.tables import print_search
+    from autofr.engine.api import train
 
     asked = _asked(arguments, "train")
     if "loss" not in asked:
@@ -224,7 +224,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     """The arguments given, on top of those of the run that is resumed."""
-    from autofr.report import stored_arguments
+    from autofr.engine.request import stored_arguments
 
     given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking")}
     if arguments.resume:

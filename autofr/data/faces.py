@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autofr.compute.seeding import derive_seed
 from autofr.exceptions import AutofrError
 from autofr.masks.geometry import placement
 from autofr.masks.schemes import landmark_scheme, scheme_of
-from autofr.seeding import derive_seed
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.images import SUFFIXES
-from autofr.stored import ImageFile
+from autofr.io.image_source import ImageFile
+from autofr.io.images import SUFFIXES
 
 
 @dataclass(frozen=True)

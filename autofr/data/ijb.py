@@ -22,9 +22,9 @@ from autofr.data.faces import Faces
 from autofr.data.missing import tolerated
 from autofr.detection.align import SIZE, align_face, alignment
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
-from autofr.images import open_image
-from autofr.threads import in_parallel
+from autofr.io.files import sha256
+from autofr.io.images import open_image
+from autofr.system.thread_pool import in_parallel
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from autofr.data.faces import Faces
 from autofr.exceptions import AutofrError
-from autofr.images import decode_image
+from autofr.io.images import decode_image
 
 MAX_SIDE = 1024
 """Of an image, pixels: aligned faces have 112."""

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from autofr.data.faces import Faces
 from autofr.data.reading import CHUNK, Scan, disk_reader, memory_reader
-from autofr.decoder import decode, dismiss, room
 from autofr.exceptions import AutofrError
-from autofr.launch import processes_here
+from autofr.io.decoder import decode, dismiss, room
 from autofr.masks import read_landmarks
 from autofr.masks.geometry import AWAY, UNSEEN
+from autofr.system.torchrun import processes_here
 
 MAX_BAD = 0.05
 """Share of unreadable images past which a folder is refused."""

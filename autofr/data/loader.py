@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autofr.backbones.normalise import normalise
+from autofr.compute.device import to_device
+from autofr.compute.mesh import ALONE, Mesh, parts
+from autofr.compute.seeding import derive_seed, seeded
 from autofr.data.sources import WATCHDOG, BatchSource, Read
-from autofr.device import to_device
-from autofr.distributed import ALONE, Mesh, parts
 from autofr.exceptions import AutofrError
 from autofr.masks import RandomFaceMask, flip_anchors
-from autofr.seeding import derive_seed, seeded
-from autofr.threads import in_background
+from autofr.system.thread_pool import in_background
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,3 @@ class TrainingBatches:
                 images = self.mask(images, torch.where(flipped[:, None, None], mirrored, anchors))
         sizes = tuple(map(len, parts(self.source.batch_size, self.mesh.data)))
         return Batch(normalise(images), labels, sizes=sizes, seed=derive_seed(self.seed, "step", step))
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Images in [0, 1] to what backbones take: [-1, 1], channels_last."""
-    return ((images - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from autofr.compute.mesh import parts
+from autofr.compute.seeding import derive_seed
+from autofr.console import Display
 from autofr.data import scan
 from autofr.data.faces import held_back
 from autofr.data.load import MAX_BAD
 from autofr.data.reading import CHUNK, Scan
 from autofr.data.shards import INDEX, MAX_SAMPLES, landmarks_text, write_index
-from autofr.decoder import decode
-from autofr.distributed import parts
 from autofr.exceptions import AutofrError
-from autofr.files import Output
+from autofr.io.decoder import decode
+from autofr.io.files import Output
 from autofr.masks import read_landmarks
-from autofr.progress import Display
-from autofr.seeding import derive_seed
 
 SHARD_SIZE = 10_000
 SIDE = 112

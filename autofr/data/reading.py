@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autofr.decoder import decode
 from autofr.exceptions import AutofrError
-from autofr.images import Pixels
+from autofr.io.decoder import decode
+from autofr.io.image_source import StoredImage
+from autofr.io.images import Pixels
 from autofr.masks import landmark_scheme
-from autofr.stored import StoredImage
 
 PATIENCE = 300.0
 """Seconds that a folder may be away (unmounted, a server that restarts) before reading gives up."""

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from autofr.data.reading import find_landmarks
 from autofr.exceptions import AutofrError
-from autofr.stored import MAGIC, ImageRecord
+from autofr.io.image_source import MAGIC, ImageRecord
 
 MAX_RECORD = 2**26
 """Bytes. A face of 112 pixels has a few thousand; what claims more is no image."""

@@ -14,8 +14,8 @@ from autofr.data.faces import Faces
 from autofr.data.load import MAX_BAD
 from autofr.data.reading import CHUNK
 from autofr.data.shards import Sample, Shards, read_shard
-from autofr.decoder import decode
 from autofr.exceptions import AutofrError
+from autofr.io.decoder import decode
 
 
 def read_validation(shards: Shards, image_size: int, progress: Callable[[int], None] = lambda done: None) -> Faces:

@@ -29,8 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autofr.exceptions import AutofrError
-from autofr.files import parse_json, write_json
-from autofr.stored import MAX_BYTES, open_regular
+from autofr.io.files import parse_json, write_json
+from autofr.io.image_source import MAX_BYTES, open_regular
 
 INDEX = "shards.json"
 VERSION = 1
@@ -84,7 +84,7 @@ class Shards:
 class Sample(NamedTuple):
     """One face of a shard, not yet decoded: its ``image``'s bytes, its ``name``, ``label`` and ``landmarks``, the
     bytes of (K, 2) float32. ``None`` for ``image``: it is missing, and ``name`` says why.
-    A :class:`autofr.stored.StoredImage`."""
+    A :class:`autofr.io.image_source.StoredImage`."""
 
     image: bytes | None
     name: str
@@ -92,7 +92,7 @@ class Sample(NamedTuple):
     landmarks: bytes | None = None
 
     def read(self) -> bytes:
-        """See :class:`autofr.stored.StoredImage`."""
+        """See :class:`autofr.io.image_source.StoredImage`."""
         if self.image is None:
             raise OSError(self.name)
         return self.image

@@ -15,18 +15,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autofr.compute.mesh import ALONE, Mesh
+from autofr.compute.seeding import derive_seed
 from autofr.data.faces import Faces
 from autofr.data.load import MAX_BAD
 from autofr.data.reading import UnreadableImagesError
 from autofr.data.samples import decode_samples
 from autofr.data.shards import Sample, Shards
 from autofr.data.stream import ShardStream
-from autofr.distributed import ALONE, Mesh
 from autofr.exceptions import AutofrError
 from autofr.masks import landmark_scheme
-from autofr.seeding import derive_seed
-from autofr.threads import STUCK, in_background
-from autofr.worker import Worker, WorkerDiedError
+from autofr.system.remote_object import Worker, WorkerDiedError
+from autofr.system.thread_pool import STUCK, in_background
 
 SKIPPED = 20_000
 """Samples that are passed over at a time on the way to a place."""

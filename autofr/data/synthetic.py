@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
+from autofr.compute.seeding import derive_seed
 from autofr.data.faces import Faces
 from autofr.exceptions import AutofrError
-from autofr.seeding import derive_seed
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Colour: TypeAlias = tuple[int, int, int]

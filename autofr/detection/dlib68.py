@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autofr.detection.base import Face
+from autofr.detection.face import Face
 from autofr.exceptions import AutofrError
 
 _LARGEST = 1600  # a larger photograph is searched at this size: faces of 1/20 of it are still found

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autofr.detection.base import Face
+from autofr.detection.face import Face
 from autofr.exceptions import AutofrError
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from autofr.console import Display
 from autofr.detection.align import align_face, can_align
-from autofr.detection.base import Detector, create_detector, usable
+from autofr.detection.face import Detector, usable
+from autofr.detection.registry import create_detector
 from autofr.exceptions import AutofrError
-from autofr.files import write_bytes
-from autofr.images import list_images, open_image
+from autofr.io.files import write_bytes
+from autofr.io.images import list_images, open_image
 from autofr.masks.schemes import landmark_scheme
-from autofr.progress import Display
 
 FORMAT = 1
 """Of the notes that a run leaves for its restart."""

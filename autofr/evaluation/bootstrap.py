@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autofr.compute.seeding import derive_seed
 from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Errors
-from autofr.seeding import derive_seed
 
 CONFIDENCE = 0.95
 _CHUNK = 4096

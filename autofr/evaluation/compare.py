@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autofr.evaluation.report import read_report
 from autofr.exceptions import AutofrError
-from autofr.files import Output, write_bytes, write_json
+from autofr.io.files import Output, write_bytes, write_json
 
 COMPARISON = Output("comparison", ("compare.csv", "compare.json", "det.png"), nested=True)
 EVALUATIONS = "evaluations"
@@ -20,9 +20,6 @@ EVALUATIONS = "evaluations"
 def compare(
     runs: Sequence[str | Path],
     out: str | Path | None = None,
-    *,
-    tracking: bool = False,
-    say: Callable[[str], None] = print,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Set the evaluations of several models side by side.
 
@@ -30,8 +27,7 @@ def compare(
         runs: folders of evaluations, or run directories, of which every evaluation is taken whose benchmark all have.
         out: folder to write ``compare.csv``, ``compare.json`` and ``det.png`` to, for each benchmark (in folders of
             their names, if there are several); ``None``: nothing is written.
-        tracking: log to MLflow as well; needs ``out``.
-        say: takes a line for the user.
+            :func:`autofr.tracking.evaluations.log_comparisons` logs such a folder to MLflow.
 
     Returns:
         Reports by model, by benchmark.
@@ -41,8 +37,6 @@ def compare(
     """
     if len(runs) < 2:
         raise AutofrError("compare takes two evaluations or runs, or more")
-    if tracking and out is None:
-        raise AutofrError("tracking needs a folder for the comparison: out=...")
     found = [_evaluations(Path(run)) for run in runs]
     common = [key for key in found[0] if all(key in other for other in found[1:])]
     if not common:
@@ -58,11 +52,6 @@ def compare(
         with COMPARISON.replacing(Path(out)) as new:
             for title, reports in compared.items():
                 _write(new if len(compared) == 1 else new / title, reports)
-        if tracking:
-            from autofr.tracking.evaluations import log_comparison
-
-            for title, reports in compared.items():
-                log_comparison(Path(out) if len(compared) == 1 else Path(out) / title, reports, say)
     return compared
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autofr.backbones.normalise import normalise
+from autofr.compute.seeding import seeded
 from autofr.data.faces import Faces
-from autofr.data.loader import normalise
 from autofr.masks import RandomFaceMask
 from autofr.masks.geometry import AWAY
 from autofr.masks.parameters import COVERAGE, MATERIAL
 from autofr.masks.parameters import VERSION as MASKS_VERSION
 from autofr.models import Model
-from autofr.seeding import seeded
 
 BATCH = 256
 """Images a forward pass."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from autofr.compute.device import pick_device
+from autofr.console import Display
 from autofr.data import Faces
 from autofr.detection.align import SIZE, TEMPLATE
-from autofr.device import pick_device
 from autofr.evaluation.bootstrap import intervals
 from autofr.evaluation.embedding import embed_set, mask_parameters
 from autofr.evaluation.errors import measure
@@ -24,7 +25,6 @@ from autofr.evaluation.stored import check_vectors, read_embeddings, read_labels
 from autofr.exceptions import AutofrError
 from autofr.masks.geometry import AWAY
 from autofr.models import load_model
-from autofr.progress import Display
 
 MASKED = ("no", "probe", "both")
 TEMPLATE_LANDMARKS = "template"
@@ -49,7 +49,6 @@ def evaluate(
     device: str = "auto",
     progress: bool = True,
     out: str | Path | None = None,
-    tracking: bool = False,
 ) -> dict[str, Any]:
     """Verification errors of a model on a benchmark, as it is and with rendered masks.
 
@@ -76,8 +75,7 @@ def evaluate(
         device: ``auto``, ``cpu`` or ``cuda``.
         progress: show bars.
         out: folder to write ``report.json`` and pictures to; an older evaluation there is replaced. ``None``: nothing
-            is written.
-        tracking: log the evaluation to MLflow; needs ``out``.
+            is written. :func:`autofr.tracking.evaluations.log_evaluation` logs such a folder to MLflow.
 
     Returns:
         The report: what ``report.json`` holds (docs/evaluation.md).
@@ -85,7 +83,7 @@ def evaluate(
     Raises:
         AutofrError: bad input; nothing has been written then.
     """
-    _check(masked, fmrs, bootstrap, seed, out, tracking)
+    _check(masked, fmrs, bootstrap, seed, out)
     display = Display(progress)
     folder = None if data is None else Path(data)
     rules = create_protocol(protocol, folder, pairs, attributes)
@@ -128,7 +126,7 @@ def evaluate(
     report = _measured(subject, rules, folder, flip, fmrs, bootstrap, seed, display)
     if out is not None:
         evaluation = Evaluation(report, subject.faces, seed)
-        evaluation.write(Path(out), tracking, display.say)
+        evaluation.write(Path(out))
     return report
 
 
@@ -149,7 +147,6 @@ def _check(
     bootstrap: int,
     seed: int,
     out: str | Path | None,
-    tracking: bool,
 ) -> None:
     for name, value in (("seed", seed), ("bootstrap", bootstrap)):
         if value < 0:
@@ -158,8 +155,6 @@ def _check(
         raise AutofrError(f"--masked is {', '.join(MASKED)}, got '{masked}'")
     if fmrs is not None and (not fmrs or not all(0 < f < 1 for f in fmrs) or len(set(fmrs)) < len(fmrs)):
         raise AutofrError(f"false match rates lie between 0 and 1, each given once, got {', '.join(map(str, fmrs))}")
-    if tracking and out is None:
-        raise AutofrError("tracking needs a folder for the report: out=...")
     if out is not None:
         EVALUATION.check(Path(out))
 

@@ -20,9 +20,9 @@ from autofr.data.synthetic import synthetic_faces
 from autofr.detection import DETECTORS, Detector, align_face, create_detector, usable
 from autofr.detection.align import SIZE, TEMPLATE
 from autofr.exceptions import AutofrError
-from autofr.images import open_image
-from autofr.launch import cores
+from autofr.io.images import open_image
 from autofr.models import Model, load_model
+from autofr.system.torchrun import cores
 
 LIMITS = {"FRUITS-100": 100.0, "FRUITS-500": 500.0, "FRUITS-1000": 1000.0}
 """Milliseconds from photograph to embedding on one core of a CPU, as the WebFace260M benchmark sets them (Zhu et al.,

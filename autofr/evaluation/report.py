@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
 from autofr.exceptions import AutofrError
-from autofr.files import Output, read_json, write_json
+from autofr.io.files import Output, read_json, write_json
 
 VERSION = 1
 """Of the report's keys."""
@@ -125,8 +125,8 @@ class Evaluation:
     faces: Faces | None
     seed: int
 
-    def write(self, folder: Path, tracking: bool, say: Callable[[str], None]) -> None:
-        """Write ``report.json`` and the pictures to ``folder``, which appears whole; log them to MLflow if asked to."""
+    def write(self, folder: Path) -> None:
+        """Write ``report.json`` and the pictures to ``folder``, which appears whole."""
         from autofr.evaluation.plots import plot_det, plot_scores
         from autofr.evaluation.worst import worst_sheet
 
@@ -138,10 +138,6 @@ class Evaluation:
                 name = re.sub(r"[^\w.\-]+", "_", row)
                 if self.faces is not None and entry["worst"]:
                     worst_sheet(entry["worst"], self.faces, self.seed, new / f"worst_{name}.png")
-        if tracking:
-            from autofr.tracking.evaluations import log_evaluation
-
-            log_evaluation(folder, self.report, say)
 
 
 def read_report(folder: Path) -> dict[str, Any]:

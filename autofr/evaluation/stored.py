@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autofr.arrays import npy_of, texts
 from autofr.exceptions import AutofrError
+from autofr.io.npy import npy_of, texts
 
 
 def read_embeddings(path: Path) -> Tensor:

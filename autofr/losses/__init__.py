@@ -19,7 +19,7 @@ from autofr.losses.ramp import MarginRamp
 from autofr.losses.sphereface2 import SphereFace2
 from autofr.losses.subcentre_arcface import SubCentreArcFace
 from autofr.losses.uniface import UniFace
-from autofr.spec import build
+from autofr.registry import build
 
 LOSSES: dict[str, Callable[..., MarginLoss]] = {
     "adaface": AdaFace,

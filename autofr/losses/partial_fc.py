@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autofr.collectives import gather_rows, sum_over_partners
-from autofr.distributed import ALONE, Mesh, parts
+from autofr.compute.collectives import gather_rows, sum_over_partners
+from autofr.compute.mesh import ALONE, Mesh, parts
 from autofr.losses.base import MarginLoss
 
 ABSENT = -1e30

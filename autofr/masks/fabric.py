@@ -18,7 +18,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from autofr.exceptions import AutofrError
-from autofr.images import SUFFIXES, read_image
+from autofr.io.images import SUFFIXES, read_image
 
 HEIGHT, WIDTH = 64, 96
 """Texels of a texture: one for about each pixel of a mask on a 112-pixel face."""

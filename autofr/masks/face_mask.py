@@ -10,7 +10,7 @@ import torch
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
-from autofr.device import to_device
+from autofr.compute.device import to_device
 from autofr.masks.fabric import load_fabrics
 from autofr.masks.geometry import AWAY, Frame, Outline, place
 from autofr.masks.loops import draw

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autofr.arrays import read_npy, texts
 from autofr.exceptions import AutofrError
+from autofr.io.npy import read_npy, texts
 from autofr.masks.schemes import landmark_scheme, scheme_of
 
 Points = np.ndarray[tuple[int, int], np.dtype[np.float32]]

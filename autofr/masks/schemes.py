@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autofr.exceptions import AutofrError, unknown
+from autofr.exceptions import AutofrError, UnknownNameError
 from autofr.masks.constants import constant, places
 
 ANCHORS = (
@@ -139,7 +139,7 @@ def landmark_scheme(name: str) -> Scheme:
     if ":" in name:
         return _listed(name)
     if name not in _TABLE:
-        raise unknown("landmark scheme", name, [*scheme_names(), "COUNT:INDEX,INDEX,..."])
+        raise UnknownNameError("landmark scheme", name, [*scheme_names(), "COUNT:INDEX,INDEX,..."])
     return _from_groups(name, *_TABLE[name])
 
 

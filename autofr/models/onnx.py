@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autofr.exceptions import AutofrError
 from autofr.models.base import resized
-from autofr.spec import build
+from autofr.registry import build
 
 FIRST_NODES = 8
 """Nodes at a graph's start among which its own normalisation is looked for, as the challenge's checker did."""

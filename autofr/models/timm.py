@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autofr.exceptions import AutofrError, unknown
+from autofr.exceptions import AutofrError, UnknownNameError
 from autofr.models.base import TorchModel
-from autofr.spec import build
+from autofr.registry import build
 
 
 def timm_model(spec: str, device: torch.device) -> TorchModel:
@@ -37,7 +37,7 @@ def _model(name: str, weights: Path | None, pretrained: bool, device: torch.devi
     from timm.data import resolve_model_data_config
 
     if not timm.is_model(name.split(".")[0]):
-        raise unknown("timm model", name, timm.list_models())
+        raise UnknownNameError("timm model", name, timm.list_models())
     if weights is not None and not weights.is_file():
         raise AutofrError(f"timm/{name}: no weights file {weights}")
     try:

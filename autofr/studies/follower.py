@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from autofr.child import environment, module_command
-from autofr.progress import command_name
+from autofr.console import command_name
+from autofr.system.subprocesses import environment, module_command
 
 PAUSE, LONGEST = 20.0, 60.0
 """Seconds between two processes at least, and that the end waits for the last one."""

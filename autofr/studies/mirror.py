@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autofr.exceptions import AutofrError
-from autofr.lock import locked
-from autofr.search.result import SearchResult
+from autofr.runs.result import SearchResult
 from autofr.studies.plan import Plan
 from autofr.studies.worker import STILLBORN, open_study, trial_dir
+from autofr.system.lock import locked
 from autofr.tracking.store import check_reachable, client_of, experiment_of, metric_name, tracking_uri
+from autofr.tracking.sync import mlflow_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,6 +53,17 @@ def mirror_study(study_dir: Path, stopped: bool = False) -> int:
                 _log_trial(client, experiment, parent.info.run_id, run, trial, study_dir, plan)
         _close(client, parent, trials, plan, stopped)
     return len(trials)
+
+
+def sync_study(study_dir: Path) -> str:
+    """Bring MLflow up to what the study in ``study_dir`` holds. Return a line on what it has now.
+
+    Raises:
+        AutofrError: no study, or an MLflow that cannot be reached.
+    """
+    uri = tracking_uri(study_dir.parent)
+    with mlflow_errors(uri):
+        return f"MLflow at {uri} has all {mirror_study(study_dir)} trials of {study_dir}"
 
 
 def _runs_of(client: MlflowClient, experiment: str, plan: Plan) -> list[Run]:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from autofr.exceptions import AutofrError, unknown
-from autofr.files import read_json, write_json
-from autofr.search.config import resolved_recipe
-from autofr.search.run import search, search_call
-from autofr.seeding import derive_seed
-from autofr.spaces import SearchSpace
-from autofr.spec import build
+from autofr.compute.seeding import derive_seed
+from autofr.engine.api import search, search_call
+from autofr.engine.request import resolved_recipe
+from autofr.exceptions import AutofrError, UnknownNameError
+from autofr.io.files import read_json, write_json
+from autofr.registry import build
+from autofr.space.space import SearchSpace
 from autofr.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Plan:
         """
         for name in self.settings:
             if name not in SETTINGS:
-                raise unknown("setting of a study", name, SETTINGS)
+                raise UnknownNameError("setting of a study", name, SETTINGS)
 
     def call(self, space: SearchSpace | str, **more: Any) -> dict[str, Any]:
         """The arguments of a trial's search, by name, with ``more`` settings.
@@ -170,7 +170,7 @@ def distribution(name: str, given: Sequence[Any] | BaseDistribution) -> BaseDist
     if name in _KINDS and name not in VARIABLE:
         raise AutofrError(f"{name} cannot be varied: rewards of trials could then not be compared")
     if name not in VARIABLE:
-        raise unknown("setting to vary", name, VARIABLE)
+        raise UnknownNameError("setting to vary", name, VARIABLE)
     if isinstance(given, BaseDistribution):
         return given
     words = [str(value) for value in given]

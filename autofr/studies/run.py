@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.child import environment, module_command
+from autofr.console import Display, command_name
 from autofr.data import Scan, scan
 from autofr.data.shards import is_shards
+from autofr.engine.prepare import check_settings
+from autofr.engine.request import described, located
 from autofr.exceptions import AutofrError
-from autofr.interrupts import stoppable
-from autofr.lock import locked
-from autofr.progress import Display, command_name
-from autofr.search.config import described, located
-from autofr.search.prepare import check_settings
-from autofr.spaces import SearchSpace, load_space, shipped_spaces
+from autofr.space.load import load_space, shipped_spaces
+from autofr.space.space import SearchSpace
 from autofr.studies.follower import Follower
 from autofr.studies.plan import Plan, vary_json
 from autofr.studies.worker import Worker, open_study, trial_dir
+from autofr.system.lock import locked
+from autofr.system.signals import stoppable
+from autofr.system.subprocesses import environment, module_command
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autofr.data import Faces, load_faces, scan
-from autofr.exceptions import AutofrError
-from autofr.interrupts import stoppable
-from autofr.lock import locked
-from autofr.search.policies.optuna import never_stop
-from autofr.search.record import Record
-from autofr.search.result import SearchResult
-from autofr.search.run import Pruned, search
-from autofr.spaces import SearchSpace, load_space
+from autofr.engine.api import Pruned, search
+from autofr.exceptions import AutofrError, LockedError
+from autofr.policies.optuna import never_stop
+from autofr.runs.record import Record
+from autofr.runs.result import SearchResult
+from autofr.space.load import load_space
+from autofr.space.space import SearchSpace
 from autofr.studies.plan import Plan
+from autofr.system.lock import locked
+from autofr.system.signals import stoppable
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -134,7 +135,7 @@ class Worker:
         """Whether nobody works on the trial; then this worker does, until ``held`` ends."""
         try:
             held.enter_context(locked(self.study_dir / f"trial-{number:04d}.lock", "taken"))
-        except AutofrError:
+        except LockedError:
             return False
         return True
 

@@ -17,14 +17,16 @@ from typing import Any
 
 import pytest
 
-from autofr.files import sha256
-from autofr.search.result import SearchResult
+from autofr.io.files import sha256
+from autofr.runs.result import SearchResult
 
 Search = Callable[[Path, bool], None]
 """What a child runs: a search in a run directory, resumed or not. A function of a module that can be imported."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["autofr.search.run", "autofr.evaluation.plots", "autofr.sheet", "autofr.testing"])
+_CONTEXT.set_forkserver_preload(
+    ["autofr.engine.api", "autofr.evaluation.plots", "autofr.evaluation.mask_sheet", "autofr.testing"]
+)
 
 
 def start(search: Search, run_dir: Path, instant: int | None = None) -> Any:
@@ -80,7 +82,7 @@ class _Watch:
 
     def begin(self) -> None:
         """From now on, hear of what commits do."""
-        from autofr.search import journal
+        from autofr.runs import journal
 
         self._around(os, "fsync", "fsync")
         self._around(os, "replace", "rename")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofr.dimensions import Choice, Range
 from autofr.losses import ArcFace
-from autofr.search.policies import Policy
-from autofr.spaces import Assignment, SearchSpace
+from autofr.policies import Policy
+from autofr.space.dimensions import Choice, Range
+from autofr.space.space import Assignment, SearchSpace
 
 
 class PolicyContract:

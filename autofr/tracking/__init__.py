@@ -1,6 +1,6 @@
 """MLflow, and its only writer: searches, evaluations."""
 
-from autofr.tracking.store import flatten, metric_name, tracking_uri
+from autofr.tracking.store import metric_name, tracking_uri
 from autofr.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "flatten", "metric_name", "tracking_uri"]
+__all__ = ["Tracker", "metric_name", "tracking_uri"]

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.files import read_json
-from autofr.tracking.store import (
-    MEMBER_TAG,
-    client_of,
-    experiment_of,
-    flatten,
-    metric_name,
-    runs_of,
-    tracking_uri,
-)
+from autofr.io.files import read_json
+from autofr.runs.result import flatten
+from autofr.tracking.store import MEMBER_TAG, client_of, experiment_of, metric_name, runs_of, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+logger = logging.getLogger(__name__)
 
-def log_evaluation(folder: Path, report: dict[str, Any], say: Callable[[str], None]) -> None:
+
+def log_evaluation(folder: Path, report: Mapping[str, Any]) -> None:
     """Log a report with its pictures; that of a search's network becomes a child of the search's run.
 
     Args:
         folder: the evaluation's.
         report: what its ``report.json`` holds.
-        say: takes a line for the user.
     """
     run_dir = next((p for p in folder.resolve().parents if (p / "journal.jsonl").is_file()), None)
     about = {
@@ -38,27 +33,33 @@ def log_evaluation(folder: Path, report: dict[str, Any], say: Callable[[str], No
         "masks": report["masks"],
     }
     name = f"evaluate {report['model']['name']} on {benchmark_name(report)}"
-    _log(folder, run_dir, name, about, metrics_of(report), say)
+    _log(folder, run_dir, name, about, metrics_of(report))
 
 
-def log_comparison(folder: Path, reports: Mapping[str, dict[str, Any]], say: Callable[[str], None]) -> None:
-    """Log a comparison: the figures of every model, by its name, and the pictures."""
-    metrics = {
-        f"{metric_name(name)}/{key}": v for name, report in reports.items() for key, v in metrics_of(report).items()
-    }
-    first = next(iter(reports.values()))
-    about = {"benchmark": first["benchmark"], "models": ", ".join(reports)}
-    name = f"compare on {benchmark_name(first)}"
-    _log(folder, None, name, about, metrics, say)
+def log_comparisons(folder: Path, compared: Mapping[str, Mapping[str, dict[str, Any]]]) -> None:
+    """Log each benchmark's comparison as a run of its own: the figures of every model, by its name, and the pictures.
+
+    Args:
+        folder: where :func:`autofr.evaluation.compare.compare` wrote them.
+        compared: what it returned.
+    """
+    for title, reports in compared.items():
+        metrics = {
+            f"{metric_name(name)}/{key}": v for name, report in reports.items() for key, v in metrics_of(report).items()
+        }
+        first = next(iter(reports.values()))
+        about = {"benchmark": first["benchmark"], "models": ", ".join(reports)}
+        where = folder if len(compared) == 1 else folder / title
+        _log(where, None, f"compare on {benchmark_name(first)}", about, metrics)
 
 
-def benchmark_name(report: dict[str, Any]) -> str:
+def benchmark_name(report: Mapping[str, Any]) -> str:
     """``lfw (pairs)``."""
     benchmark = report["benchmark"]
     return f"{benchmark['data'] or 'embeddings'} ({benchmark['protocol']})"
 
 
-def metrics_of(report: dict[str, Any]) -> dict[str, float]:
+def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a report as metrics: ``standard/FNMR at FMR 0.001``, ``standard/EER`` and so on."""
     found: dict[str, float | None] = {}
     for row, entry in report["results"].items():
@@ -88,7 +89,6 @@ def _log(
     name: str,
     about: dict[str, Any],
     metrics: dict[str, float],
-    say: Callable[[str], None],
 ) -> None:
     runs = runs_folder(folder) if run_dir is None else run_dir.parent
     uri = tracking_uri(runs)
@@ -107,7 +107,7 @@ def _log(
         client.set_terminated(run)
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        say(f"MLflow at {uri} failed ({first}); the report in {folder} is complete")
+        logger.warning(f"MLflow at {uri} failed ({first}); the report in {folder} is complete")
 
 
 def _run(client: MlflowClient, uri: str, runs: Path, run_dir: Path | None, name: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from autofr.lock import locked
+from autofr.system.lock import locked
 from autofr.tracking.store import check_reachable, tracking_uri
 
 if TYPE_CHECKING:

@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from autofr.embedder import inference_part, save_weights
+from autofr.backbones.embedder import save_weights
 from autofr.exceptions import AutofrError
-from autofr.files import read_json
-from autofr.search.journal import Journal, kept_records
-from autofr.search.pareto import ParetoSet
-from autofr.search.record import Record
-from autofr.search.result import SearchResult, read_config
+from autofr.io.files import read_json
+from autofr.runs.journal import Journal, kept_records
+from autofr.runs.network import inference_part
+from autofr.runs.pareto import ParetoSet
+from autofr.runs.record import Record
+from autofr.runs.result import SearchResult, flatten, read_config
 from autofr.tracking.store import (
     MEMBER_TAG,
     SEARCH_TAG,
     client_of,
     experiment_of,
-    flatten,
     metric_name,
     runs_of,
     search_id,

@@ -91,14 +91,6 @@ def runs_of(client: MlflowClient, experiment: str, config: dict[str, Any]) -> li
     return list(client.search_runs([experiment], wanted, max_results=1000))
 
 
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    out: dict[str, Any] = {}
-    for key, value in nested.items():
-        out |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
-
-
 def metric_name(option: str) -> str:
     """A name in the characters that MLflow allows: ``ArcFace(m=0.3)`` becomes ``ArcFace m 0.3``."""
     return re.sub(r"[^\w.\-]+", " ", option).strip() or "option"

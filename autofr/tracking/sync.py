@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autofr.exceptions import AutofrError
-from autofr.files import read_json
-from autofr.lock import locked
-from autofr.search.result import ENDED, SearchResult
+from autofr.io.files import read_json
+from autofr.runs.result import ENDED, SearchResult
+from autofr.system.lock import is_locked, locked
 from autofr.tracking.follower import reason
 from autofr.tracking.mirror import Mirror
-from autofr.tracking.store import check_reachable, tracking_uri
+from autofr.tracking.store import check_reachable
 
 
 def sync_tracking(run_dir: Path) -> str:
-    """Bring MLflow up to what the run, or the study, in ``run_dir`` committed. It ends up as if it had never been away.
+    """Bring MLflow up to what the run in ``run_dir`` committed. It ends up as if it had never been away.
 
     Returns:
         A line on what it has now.
@@ -25,15 +25,13 @@ def sync_tracking(run_dir: Path) -> str:
         AutofrError: no run directory, a damaged journal, another process that writes the same search to MLflow, or an
             MLflow that cannot be reached.
     """
-    if (run_dir / "study.json").is_file():
-        return _sync_study(run_dir)
     mirror = Mirror(run_dir)
     busy = f"the search in {run_dir} is being written to MLflow by its own process; wait until it ends"
     with locked(run_dir / "tracking.lock", busy, patience=1):
-        at_work = _at_work(run_dir)  # before it is asked how it ended
+        at_work = is_locked(run_dir / "lock")  # before it is asked how it ended
         SearchResult(run_dir).records  # noqa: B018  # sound, or it is no fault of MLflow's
         status = "RUNNING" if at_work else "FINISHED" if mirror.complete else _ended(run_dir)
-        with _told(mirror.uri):
+        with mlflow_errors(mirror.uri):
             check_reachable(mirror.uri)
             generations = mirror.sync()
             if status != "RUNNING":
@@ -41,32 +39,15 @@ def sync_tracking(run_dir: Path) -> str:
     return f"MLflow at {mirror.uri} has all {generations} generations of {run_dir} ({status.lower()})"
 
 
-def _sync_study(study_dir: Path) -> str:
-    from autofr.studies.mirror import mirror_study
-
-    uri = tracking_uri(study_dir.parent)
-    with _told(uri):
-        return f"MLflow at {uri} has all {mirror_study(study_dir)} trials of {study_dir}"
-
-
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """What MLflow raises in a block is told as what it is."""
+def mlflow_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises in a block into an :class:`AutofrError` that names the store at ``uri``."""
     try:
         yield
     except AutofrError:
         raise
     except Exception as error:
         raise AutofrError(f"MLflow at {uri} failed ({reason(error)}); start it, and try again") from error
-
-
-def _at_work(run_dir: Path) -> bool:
-    """Whether a search is running in ``run_dir``."""
-    try:
-        with locked(run_dir / "lock", "it is"):
-            return False
-    except AutofrError:
-        return True
 
 
 def _ended(run_dir: Path) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from autofr.child import environment, module_command
-from autofr.progress import command_name
+from autofr.console import command_name
+from autofr.system.subprocesses import environment, module_command
 from autofr.tracking.store import tracking_uri
 
 SHARE = 0.01

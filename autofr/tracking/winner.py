@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from autofr.backbones import can_make
-from autofr.embedder import load_embedder
-from autofr.files import read_json
+from autofr.io.files import read_json
+from autofr.runs.network import load_embedder
 
 
 def save_winner(checkpoint: Path, folder: Path) -> None:

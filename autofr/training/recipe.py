@@ -6,9 +6,9 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from autofr.compute.precision import PRECISIONS
 from autofr.evaluation.rewards import REWARDS
-from autofr.exceptions import AutofrError, unknown
-from autofr.training.precision import PRECISIONS
+from autofr.exceptions import AutofrError, UnknownNameError
 
 SMALL = 100_000
 """A run on fewer images is small."""
@@ -42,7 +42,7 @@ class Recipe:
         warmup: epochs over which the learning rate rises from 0 and margins from none to full.
         clip: largest gradient norm; larger gradients are scaled down to it.
         average: score, and keep, the mean of a member's weights over the second half of a segment
-            (:meth:`autofr.search.member.Member.settle`); without, as they are after its last step.
+            (:meth:`autofr.engine.member.Member.settle`); without, as they are after its last step.
         scale: the losses' ``s`` where they leave it open.
         mask_prob: probability that a training face is masked.
         fmr: false match rate at which validation takes FNMR.
@@ -50,7 +50,7 @@ class Recipe:
         distil: weight of :func:`autofr.training.distillation.relation_loss` in the loss of members of other
             architectures than the last generation's best; 0: none.
         class_rate: share of the classes that a step meets (:class:`autofr.losses.partial_fc.PartialFC`); 1: all.
-        precision: ``fp32``, ``bf16`` or ``fp16`` (:class:`autofr.training.precision.Precision`).
+        precision: ``fp32``, ``bf16`` or ``fp16`` (:class:`autofr.compute.precision.Precision`).
         compile: have ``torch.compile`` make the network's kernels.
     """
 
@@ -135,9 +135,9 @@ class Recipe:
                 shown = name.replace("_", "-")
                 raise AutofrError(f"{shown} is a share of {whole}, above 0, up to 1, got {getattr(self, name)}")
         if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
         if self.reward not in REWARDS:
-            raise unknown("reward", self.reward, REWARDS)
+            raise UnknownNameError("reward", self.reward, REWARDS)
         if self.schedule not in ("step", "cosine"):
             raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
         return self

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from autofr.compute.seeding import seeded
 from autofr.data.loader import Batch, TrainingBatches
-from autofr.seeding import seeded
 from autofr.training.distillation import Guide
 from autofr.training.recipe import Timetable
 

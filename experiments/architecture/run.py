@@ -36,10 +36,10 @@ from matplotlib.figure import Figure
 
 import autofr
 from autofr import Choice, Elastic, MaxFLOPs, SearchResult, SearchSpace
-from autofr.backbones.budget import within_budget
 from autofr.backbones.costs import flops
 from autofr.data import Faces, load_faces, scan
 from autofr.losses import ArcFace
+from autofr.space.budget import within_budget
 
 HERE = Path(__file__).resolve().parent
 AS_IT_WAS = {"average": False, "reward": "fnmr"}  # how members were scored when this was run

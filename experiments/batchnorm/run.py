@@ -29,9 +29,9 @@ from autofr import SearchResult
 from autofr.data import load_faces, scan, split_by_identity
 from autofr.data.loader import TrainingBatches
 from autofr.data.sources import FacesSource
-from autofr.evaluation.validation import Validation
-from autofr.search.journal import Journal
-from autofr.search.population import Population
+from autofr.engine.population import Population
+from autofr.engine.validation import Validation
+from autofr.runs.journal import Journal
 from autofr.training.batchnorm import recalibrate
 from autofr.training.recipe import Recipe
 

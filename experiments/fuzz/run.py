@@ -19,7 +19,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from autofr.testing.fuzzing import TARGETS, fuzz
+from tests.fuzzing import TARGETS, fuzz
 
 MAX_MEBIBYTES = 1024
 

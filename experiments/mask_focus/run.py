@@ -19,7 +19,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from autofr.images import read_image
+from autofr.io.images import read_image
 from autofr.masks.light import measure_focus
 
 HERE = Path(__file__).resolve().parent

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autofr.images import read_image
+from autofr.io.images import read_image
 from autofr.masks import RandomFaceMask, landmark_scheme, placement, read_landmarks
 from autofr.masks.geometry import AWAY
 

@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 
 from autofr import Choice, Range, SearchSpace
 from autofr.losses import ArcFace
-from autofr.search.policies import create_policy
+from autofr.policies import create_policy
 
 HERE = Path(__file__).resolve().parent
 MARGINS = np.arange(5, 50, 5) / 100

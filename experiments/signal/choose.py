@@ -40,7 +40,7 @@ from setting import write
 
 from autofr import Choice, SearchSpace
 from autofr.losses import ArcFace
-from autofr.search.policies import create_policy
+from autofr.policies import create_policy
 
 MEMBERS, EPOCHS, SIMULATIONS = 4, 10, 300
 POINTS = {2: range(4), 5: range(4, 7), 8: range(7, 10)}

@@ -33,11 +33,11 @@ from setting import FULL, POOL, SMALL, Setting, arguments, ground, read_faces, s
 
 import autofr
 from autofr import Choice, SearchSpace
-from autofr.embedder import build_embedder
+from autofr.backbones.embedder import build_embedder
 from autofr.evaluation.embedding import embed
 from autofr.losses import ArcFace
-from autofr.search.bank import network_of
-from autofr.search.journal import Journal
+from autofr.runs.bank import network_of
+from autofr.runs.journal import Journal
 
 SPACE = SearchSpace(loss=Choice(ArcFace(margin) for margin in POOL))
 RAW = {"average": False, "reward": "fnmr"}

@@ -32,11 +32,11 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 from setting import FULL, MARGINS, POOL, SMALL, Ground, Setting, arguments, ground, read_faces
 
+from autofr.compute.seeding import derive_seed, seeded
 from autofr.data import Faces
+from autofr.engine.member import Member
 from autofr.evaluation.embedding import embed, masked_copies, read_all
-from autofr.files import write_durably
-from autofr.search.member import Member
-from autofr.seeding import derive_seed, seeded
+from autofr.io.files import write_durably
 from autofr.training.averaging import MeanWeights, lent
 from autofr.training.batchnorm import BATCHES
 

@@ -28,11 +28,11 @@ from candidates import CANDIDATES
 from setting import FULL, MARGINS, POOL, SMALL, Setting, arguments, ground, read_faces, write
 
 from autofr.data import Faces
+from autofr.engine.validation import MFR_WEIGHT
 from autofr.evaluation.errors import measure
 from autofr.evaluation.rewards import fmrs_around
 from autofr.evaluation.streaming import AllPairs, Side
-from autofr.evaluation.validation import MFR_WEIGHT
-from autofr.files import write_json
+from autofr.io.files import write_json
 from autofr.masks.geometry import AWAY
 
 FMRS = [1e-2, *fmrs_around(1e-2, 10**9)]

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from autofr import Choice, SearchSpace
+from autofr.compute.seeding import seeded
 from autofr.data import Faces, load_faces, scan, split_by_identity
 from autofr.data.loader import TrainingBatches
 from autofr.data.sources import FacesSource
+from autofr.engine.member import Member
 from autofr.losses import ArcFace
-from autofr.search.member import Member
-from autofr.seeding import seeded
 from autofr.training.recipe import Recipe, Timetable
 
 HERE = Path(__file__).resolve().parent

@@ -30,8 +30,8 @@ from autofr.data import load_faces, scan
 from autofr.data.pack import pack
 from autofr.data.shards import open_shards
 from autofr.data.sources import FacesSource, ShardsSource
-from autofr.stored import MAGIC
-from autofr.threads import in_parallel
+from autofr.io.image_source import MAGIC
+from autofr.system.thread_pool import in_parallel
 
 BATCH = 128
 RGB = torchvision.io.ImageReadMode.RGB

@@ -25,8 +25,8 @@ import torch
 from kornia.augmentation import RandomErasing, RandomPerspective
 
 from autofr.backbones import create_backbone
+from autofr.backbones.normalise import normalise
 from autofr.data import synthetic_faces
-from autofr.data.loader import normalise
 from autofr.losses import ArcFace
 from autofr.masks import RandomFaceMask
 

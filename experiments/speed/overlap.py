@@ -26,8 +26,8 @@ from autofr import Choice, SearchSpace
 from autofr.data import load_faces, scan
 from autofr.data.loader import Batch, TrainingBatches
 from autofr.data.sources import FacesSource
+from autofr.engine.member import Member
 from autofr.losses import ArcFace
-from autofr.search.member import Member
 from autofr.training.recipe import Recipe
 
 SPACE = SearchSpace(loss=Choice(ArcFace(0.3)))

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from autofr.distributed import ALONE, Shape, joined
+from autofr.compute.mesh import ALONE, Shape, joined
 from autofr.losses import ArcFace
 from autofr.losses.partial_fc import PartialFC
 

@@ -30,13 +30,13 @@ from torch.nn import functional as F
 import autofr.data.load
 from autofr import Choice, SearchSpace
 from autofr.backbones import create_backbone
+from autofr.compute.precision import Precision
 from autofr.data import Faces, load_faces, scan
 from autofr.data.loader import TrainingBatches
 from autofr.data.sources import FacesSource
+from autofr.engine.member import Member
 from autofr.losses import ArcFace
 from autofr.masks import RandomFaceMask, flip_anchors
-from autofr.search.member import Member
-from autofr.training.precision import Precision
 from autofr.training.recipe import Recipe, Timetable
 from autofr.training.segment import train_segment
 

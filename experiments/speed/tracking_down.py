@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autofr.testing.servers import MlflowServer, free_port, slow_relay
+from tests.servers import MlflowServer, free_port, slow_relay
 
 MODES = ("none", "healthy", "unreachable", "slow", "locked", "dies")
 

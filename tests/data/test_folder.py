@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from autofr import AutofrError, decoder
+from autofr import AutofrError
 from autofr.data import load as load_module
 from autofr.data import load_faces, scan_folder
 from autofr.data.synthetic import TRAITS, face_geometry
+from autofr.io import decoder
 from autofr.masks.geometry import AWAY
 
 

@@ -14,9 +14,9 @@ import autofr
 from autofr import AutofrError
 from autofr.data import load_faces, scan, scan_records
 from autofr.data.recordio import MAX_RECORD
-from autofr.decoder import room
-from autofr.images import decode_into
-from autofr.stored import MAGIC
+from autofr.io.decoder import room
+from autofr.io.image_source import MAGIC
+from autofr.io.images import decode_into
 
 WORD = struct.pack("<I", MAGIC)
 

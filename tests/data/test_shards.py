@@ -18,15 +18,15 @@ import torch
 import autofr
 from autofr import AutofrError
 from autofr.cli import main
+from autofr.compute.mesh import ALONE
+from autofr.compute.seeding import derive_seed
 from autofr.data import load_faces, scan, split_by_identity
 from autofr.data.pack import pack
 from autofr.data.samples import decode_samples, read_validation
 from autofr.data.shards import is_shards, open_shards, read_shard
 from autofr.data.sources import ShardsSource
 from autofr.data.stream import ShardStream
-from autofr.distributed import ALONE
-from autofr.seeding import derive_seed
-from autofr.worker import Worker
+from autofr.system.remote_object import Worker
 
 SETTINGS: dict[str, Any] = {"validation_identities": 3, "shard_size": 5, "progress": False}
 

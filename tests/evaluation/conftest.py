@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autofr.backbones import create_backbone
-from autofr.embedder import Embedder
+from autofr.backbones.embedder import Embedder
 
 
 def save_net(folder: Path, seed: int, size: int = 32) -> Path:

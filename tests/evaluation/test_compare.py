@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from autofr import AutofrError
+from autofr.cli.evaluation_tables import print_comparison, print_evaluation
 from autofr.evaluation.compare import compare, rate_column, summary_names
 from autofr.evaluation.evaluate import evaluate
-from autofr.evaluation.show import print_comparison, print_evaluation
 
 QUIET: dict[str, Any] = {"progress": False, "device": "cpu", "bootstrap": 20}
 
@@ -127,8 +127,6 @@ def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> Non
     ):
         with pytest.raises(AutofrError, match=told):
             compare([tmp_path / "x", tmp_path / other], tmp_path / "out")
-    with pytest.raises(AutofrError, match="tracking needs a folder"):
-        compare([tmp_path / "x", tmp_path / "x"], tracking=True)
     with pytest.raises(AutofrError, match="two evaluations"):
         compare([tmp_path / "x"])
     assert not (tmp_path / "out").exists()

@@ -15,12 +15,14 @@ from sklearn.model_selection import KFold
 
 import autofr
 from autofr import AutofrError
+from autofr.backbones.embedder import save_weights
 from autofr.data import load_faces, scan_folder
 from autofr.data.ijb import read_ijb
-from autofr.embedder import load_embedder, save_weights
 from autofr.evaluation.embedding import masked_faces
 from autofr.evaluation.evaluate import evaluate
 from autofr.evaluation.protocols.pairs import fold_accuracies, read_pairs
+from autofr.runs.network import load_embedder
+from tests.paths import REPOSITORY
 
 QUIET: dict[str, Any] = {"progress": False, "device": "cpu"}
 
@@ -215,7 +217,7 @@ def test_what_is_written(net: Path, folder: Path, tmp_path: Path) -> None:
 
 
 def test_every_key_of_a_report_is_documented(net: Path, folder: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    text = (REPOSITORY / "docs" / "evaluation.md").read_text()
     report = evaluate(net, folder, bootstrap=5, **QUIET)
 
     def keys(value: Any, path: tuple[str, ...] = ()) -> set[str]:
@@ -286,7 +288,6 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
         "a seed": ({"seed": -1}, "--seed is 0 or more, got -1"),
         "masked": ({"masked": "all"}, "no, probe, both"),
         "a folder of others": ({"out": tmp_path / "taken"}, "is no evaluation: it has file"),
-        "tracking": ({"tracking": True}, "needs a folder"),
         "an empty bin": ({"data": tmp_path / "empty.bin"}, "is empty"),
         "a protocol": ({"protocol": "ijbb"}, "unknown protocol 'ijbb'; did you mean ijb"),
     }
@@ -316,7 +317,6 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
         "a seed",
         "masked",
         "a folder of others",
-        "tracking",
         "an empty bin",
         "a protocol",
     ],
@@ -324,8 +324,6 @@ def bad_cases(net: Path, folder: Path, tmp_path: Path) -> dict[str, tuple[dict[s
 def test_bad_input_is_told(case: str, net: Path, folder: Path, tmp_path: Path) -> None:
     changed, told = bad_cases(net, folder, tmp_path)[case]
     arguments = {"model": net, "data": folder, "out": tmp_path / "out", **QUIET, **changed}
-    if case == "tracking":
-        arguments["out"] = None
     with pytest.raises(AutofrError, match=told):
         evaluate(**arguments)
     assert not (tmp_path / "out").exists()

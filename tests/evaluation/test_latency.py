@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from autofr import AutofrError
+from autofr.cli.evaluation_tables import print_latency
 from autofr.detection import Face
 from autofr.evaluation import latency
 from autofr.evaluation.latency import LIMITS, measure_latency
-from autofr.evaluation.show import print_latency
 
 
 class Slow:

@@ -1,4 +1,4 @@
-"""Class centres on one rank: samples. Several ranks: tests/test_distributed.py."""
+"""Class centres on one rank: samples. Several ranks: tests/engine/test_distributed.py."""
 
 import pytest
 import torch

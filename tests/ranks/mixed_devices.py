@@ -1,11 +1,11 @@
-"""Every rank's part of ``test_distributed.py``'s ranks on devices of two kinds. Started by torchrun."""
+"""Every rank's part of ``tests/engine/test_distributed.py``'s ranks on devices of two kinds. Started by torchrun."""
 
 import os
 
 import torch
 
 from autofr import AutofrError
-from autofr.distributed import Shape, joined
+from autofr.compute.mesh import Shape, joined
 
 try:
     with joined(Shape(data=2), 1, torch.device("cpu" if os.environ["RANK"] == "0" else "meta")):

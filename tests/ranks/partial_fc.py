@@ -1,4 +1,4 @@
-"""Every rank's part of ``test_distributed.py``'s Partial FC: several ranks find what one does. Started by torchrun."""
+"""Every rank's part of ``tests/engine/test_distributed.py``'s Partial FC: several ranks find what one does. Started by torchrun."""
 
 import copy
 import sys
@@ -6,8 +6,8 @@ import sys
 import torch
 from torch.nn import functional as F
 
-from autofr.collectives import average
-from autofr.distributed import Shape, joined, parts
+from autofr.compute.collectives import average
+from autofr.compute.mesh import Shape, joined, parts
 from autofr.losses import LOSSES, MarginRamp, create_loss
 from autofr.losses.base import goes_by_parts
 from autofr.losses.partial_fc import PartialFC

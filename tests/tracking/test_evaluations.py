@@ -8,12 +8,12 @@ import torch
 
 import autofr
 from autofr.backbones import create_backbone
+from autofr.backbones.embedder import Embedder
 from autofr.data import Faces
-from autofr.embedder import Embedder
 from autofr.evaluation.compare import compare
 from autofr.evaluation.evaluate import evaluate
 from autofr.tracking import tracking_uri
-from autofr.tracking.evaluations import runs_folder
+from autofr.tracking.evaluations import log_comparisons, log_evaluation, runs_folder
 
 QUIET: dict[str, Any] = {"progress": False, "device": "cpu", "bootstrap": 0}
 
@@ -34,7 +34,9 @@ def test_an_evaluation_of_a_run_is_its_child(
 ) -> None:
     run_dir = tmp_path / "runs" / "one"
     autofr.train("arcface:0.3", tiny_faces, run_dir=run_dir, **{**tiny, "tracking": True, "epochs": 1})
-    report = evaluate(run_dir, folder, out=run_dir / "evaluations" / "faces", tracking=True, **QUIET)
+    out = run_dir / "evaluations" / "faces"
+    report = evaluate(run_dir, folder, out=out, **QUIET)
+    log_evaluation(out, report)
     runs = found(tmp_path / "runs")
     parent, _ = runs["one"]
     run, artifacts = runs["evaluate one on faces (all)"]
@@ -52,9 +54,12 @@ def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_pa
         torch.manual_seed(ord(name))
         net = create_backbone("ir_mini-w0.25", 32, 16)
         Embedder(net, {"backbone": "ir_mini-w0.25", "image_size": 32, "embedding_dim": 16}).save(tmp_path / name)
-        evaluate(tmp_path / name, folder, out=tmp_path / "runs" / "evaluations" / name, tracking=True, **QUIET)
+        out = tmp_path / "runs" / "evaluations" / name
+        log_evaluation(out, evaluate(tmp_path / name, folder, out=out, **QUIET))
     folders = [tmp_path / "runs" / "evaluations" / name for name in ("a", "b")]
-    reports = compare(folders, tmp_path / "runs" / "comparison", tracking=True)["faces-all"]
+    compared = compare(folders, tmp_path / "runs" / "comparison")
+    log_comparisons(tmp_path / "runs" / "comparison", compared)
+    reports = compared["faces-all"]
     runs = found(tmp_path / "runs")
     assert set(runs) == {f"{what} on faces (all)" for what in ("evaluate a", "evaluate b", "compare")}
     run, artifacts = runs["compare on faces (all)"]
@@ -62,20 +67,17 @@ def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_pa
     assert artifacts == {"compare.csv", "compare.json", "det.png"}
 
 
-def test_a_store_that_is_down_costs_a_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import json
-
-    from autofr.tracking.evaluations import log_evaluation
-
+def test_a_store_that_is_down_costs_a_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     net = create_backbone("ir_mini-w0.25", 32, 16)
     Embedder(net, {"backbone": "ir_mini-w0.25", "image_size": 32, "embedding_dim": 16}).save(tmp_path / "net")
     out = tmp_path / "out"
-    evaluate(tmp_path / "net", folder, out=out, **QUIET)
+    report = evaluate(tmp_path / "net", folder, out=out, **QUIET)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    said: list[str] = []
-    log_evaluation(out, json.loads((out / "report.json").read_text()), said.append)
-    assert len(said) == 1
-    assert "MLflow at http://127.0.0.1:9 failed" in said[0]
+    log_evaluation(out, report)
+    (message,) = [r.getMessage() for r in caplog.records if r.name.startswith("autofr")]
+    assert "MLflow at http://127.0.0.1:9 failed" in message
 
 
 def test_where_the_store_is(tmp_path: Path) -> None:

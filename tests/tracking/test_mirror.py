@@ -12,10 +12,11 @@ import torch
 import autofr
 from autofr import Choice, Elastic, SearchSpace
 from autofr.data import Faces
+from autofr.engine import loop
 from autofr.losses import ArcFace
-from autofr.search import loop
-from autofr.search.pick import pick
-from autofr.tracking import flatten, metric_name, tracking_uri
+from autofr.runs.pick import pick
+from autofr.runs.result import flatten
+from autofr.tracking import metric_name, tracking_uri
 from autofr.tracking.mirror import Mirror
 from autofr.tracking.sync import sync_tracking
 
@@ -310,7 +311,7 @@ def test_a_network_of_ones_own_is_logged_as_its_weights(
         loss=SPACE.dimensions["loss"], backbone=Elastic("own_net:widths=32-64,stem=2", width=(0.5, 1.0))
     )
     said: list[str] = []
-    monkeypatch.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
+    monkeypatch.setattr("autofr.console.Display.say", lambda self, line: said.append(line))
     settings = {k: v for k, v in tiny.items() if k != "backbone"}
     autofr.search(space, tiny_faces, run_dir=tmp_path / "own", **{**settings, "epochs": 1, "tracking": True})
     assert not [line for line in said if "MLflow" in line]

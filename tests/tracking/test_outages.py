@@ -17,12 +17,12 @@ import autofr
 from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
 from autofr.data import Faces
-from autofr.lock import locked
+from autofr.engine import loop
 from autofr.losses import ArcFace
-from autofr.search import loop
-from autofr.testing.servers import MlflowServer, slow_relay
+from autofr.system.lock import locked
 from autofr.tracking import tracking_uri
 from autofr.tracking.sync import sync_tracking
+from tests.servers import MlflowServer, slow_relay
 
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
 GENERATIONS = 6
@@ -45,7 +45,7 @@ def search(tiny_faces: Faces, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPa
             train(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr("autofr.progress.Display.say", lambda self, line: said.append(line))
+            patched.setattr("autofr.console.Display.say", lambda self, line: said.append(line))
             patched.setattr(loop, "train_segment", train_segment)
             asked = tiny | {"tracking": True, "epochs": GENERATIONS}
             assert len(autofr.search(SPACE, tiny_faces, run_dir=run_dir, **asked).records) == GENERATIONS

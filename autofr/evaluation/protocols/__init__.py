@@ -13,7 +13,7 @@ from autofr.evaluation.protocols.insightface_track import InsightFaceTrack
 from autofr.evaluation.protocols.pairs import PairList
 from autofr.evaluation.protocols.webface260m import WebFace260M
 from autofr.exceptions import AutofrError
-from autofr.spec import build
+from autofr.registry import build
 
 PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "all": AllAgainstAll,

@@ -13,7 +13,7 @@ from torch import Tensor
 from autofr.data.missing import tolerated
 from autofr.evaluation.protocols.base import Embedded, Protocol, Row, all_pairs_row, rendered_row
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
+from autofr.io.files import sha256
 
 YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
 

@@ -15,7 +15,7 @@ from autofr.data.insightface_bin import read_bin
 from autofr.evaluation.protocols.base import FACE_SIZE, Embedded, Protocol, Row, check_pairs
 from autofr.evaluation.protocols.pairs import FOLDS, Pairs, folds_in_order, pair_rows
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
+from autofr.io.files import sha256
 
 
 class InsightFaceBin(Protocol):

@@ -16,7 +16,7 @@ from autofr.data.missing import tolerated
 from autofr.evaluation.comparisons import Comparisons, ListedPairs
 from autofr.evaluation.protocols.base import Embedded, Protocol, Row, usual_fmrs
 from autofr.exceptions import AutofrError
-from autofr.files import sha256
+from autofr.io.files import sha256
 
 FOLDS = 10
 

@@ -1,0 +1,1 @@
+"""Where tensors live and how processes share work: device, seeding, mesh, collectives, precision."""

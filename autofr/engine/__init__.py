@@ -1,0 +1,1 @@
+"""The search: check, put together, loop, score, commit."""

@@ -1,0 +1,299 @@
+"""`autofr.search` and `autofr.train`: check everything, put the parts together, run the loop, write it down."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from autofr.compute.device import pick_device
+from autofr.compute.mesh import ALONE, Mesh, Shape, joined, local_device
+from autofr.console import Display
+from autofr.data import Faces
+from autofr.engine.data import scan_call
+from autofr.engine.loop import EveryMemberDivergedError, Run, search_loop
+from autofr.engine.prepare import Prepared, check_run_dir, check_settings, prepare
+from autofr.engine.request import described, refuse_other_settings, resume_command
+from autofr.exceptions import AutofrError, RankError
+from autofr.io.files import write_durably, write_json
+from autofr.losses import MarginLoss, create_loss
+from autofr.runs.journal import Journal
+from autofr.runs.network import best_embedder
+from autofr.runs.pick import save_pareto
+from autofr.runs.record import Record
+from autofr.runs.result import ENDED, SearchResult, read_config
+from autofr.space.dimensions import Choice
+from autofr.space.load import load_space
+from autofr.space.space import SearchSpace
+from autofr.system.lock import locked
+from autofr.system.signals import stoppable
+from autofr.system.torchrun import is_this_job, job, launched, speaks
+from autofr.tracking import Tracker
+from autofr.training.recipe import Recipe
+
+POPULATION = 4
+"""Members of a search where nobody says how many."""
+
+
+def search_call(policy: str, population: int | None, **others: Any) -> dict[str, Any]:
+    """The arguments of a search by name, without settings of the recipe that are ``None``.
+
+    Raises:
+        AutofrError: no population, or no policy.
+    """
+    population = POPULATION if population is None else population
+    if isinstance(population, bool) or not isinstance(population, int) or population < 2:
+        raise AutofrError(f"a population needs 2 members or more to compare, a whole number, got {population}")
+    if not isinstance(policy, str):
+        raise AutofrError(f"a policy is named by a string such as 'lfs:lr=0.1', got {policy!r}")
+    given = {k: v for k, v in others.items() if v is not None or k not in Recipe.__dataclass_fields__}
+    return {"policy": policy, "population": population, **given}
+
+
+class Pruned(Exception):  # noqa: N818  (it is no error)
+    """What a ``watch`` raises to end a search that is not worth going on with."""
+
+
+def search(
+    space: SearchSpace | str | Path,
+    data: str | Path | Faces | None = None,
+    *,
+    landmarks: str | Path | None = None,
+    landmark_scheme: str | None = None,
+    policy: str = "thompson",
+    population: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation_identities: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    tracking: bool = True,
+    progress: bool = True,
+    cost: str = "flops",
+    prefer: str = "accurate",
+    mesh: str | None = None,
+    watch: Callable[[Record], None] = lambda record: None,
+    **recipe: Any,
+) -> SearchResult:
+    """Search while training once.
+
+    A population trains in step. Each generation every member draws its choices from the policy's probabilities α,
+    trains for a segment, and is scored on identities that nobody trains on; α moves to what scored well; all
+    continue from the best weights.
+
+    Args:
+        space: a :class:`SearchSpace`, or a name that :func:`autofr.space.load.load_space` finds.
+        data: a folder with one sub-folder an identity, faces in memory, or ``None`` for the built-in drawn faces.
+        landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
+        landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
+            number says it.
+        policy: a name in ``autofr.policies.POLICIES``, with settings or without: ``lfs:lr=0.1``. The
+            default did best over options where it was measured (docs/policies.md); MAN's is ``lfs``.
+        population: members, 2 or more; ``None``: as many as ``mesh`` says, or 4.
+        seed: decides everything that is drawn.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        validation_identities: how many to hold back; ``None``: a tenth, 2 to 200.
+        run_dir: where to write; ``None``: ``runs/SPACE-TIME``. It must be new, unless ``resume``.
+        resume: go on where the run in ``run_dir`` stopped. Settings and data must be the same.
+        tracking: write to MLflow.
+        progress: show a bar and a line a generation.
+        cost: where networks are searched, what error is weighed against: ``params``, ``flops`` or ``latency``
+            (milliseconds on one thread of the CPU, batch 1).
+        prefer: where networks are searched, how: ``accurate``, ``balanced`` or ``fast``
+            (:class:`autofr.runs.pareto.Trade`). It steers α, and picks :attr:`SearchResult.checkpoint` from the
+            Pareto set.
+        mesh: how the processes that ``torchrun`` started share the work (docs/scaling.md): ``member=M,data=D``, M
+            members spread over groups of D ranks; ``None``: ``data=1``. Needs ``run_dir``.
+        watch: called with each generation's record once it is committed, but for the last one's. What it raises
+            (:class:`Pruned`, say) ends the search, which can be resumed.
+        recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
+
+    Returns:
+        The result, read from the run directory.
+
+    Raises:
+        AutofrError: bad input; nothing has been written then.
+    """
+    space = str(space) if isinstance(space, Path) else space
+    name = Path(space).stem if isinstance(space, str) else "search"
+    loaded = load_space(space) if isinstance(space, str) else space
+    call: dict[str, Any] = {"space": space, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
+    if population is None:
+        population = None if mesh is None else Shape.parse(mesh).member
+    call |= {"policy": policy, "population": population, "seed": seed, "device": device}
+    call |= {"validation_identities": validation_identities, "cost": cost, "prefer": prefer}
+    call = search_call(**call, **recipe)
+    folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    _check_launch(mesh, call["population"], run_dir)
+    return _run(loaded, call, folder, resume, tracking, Display(progress and speaks()), watch, mesh)
+
+
+def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
+    """Plain training: a search of one option by one member, in the same loop and run directory.
+
+    Args:
+        loss: what to train with: a loss, or a description that :func:`autofr.losses.create_loss` takes.
+        data: as for :func:`search`.
+        settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
+    """
+    taken = sorted({"space", "policy", "population", "cost", "prefer"} & settings.keys())
+    if taken:
+        raise AutofrError(f"train sets {', '.join(taken)} itself; use search to choose them")
+    made = create_loss(loss) if isinstance(loss, str) else loss
+    progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
+    resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
+    watch, mesh = settings.pop("watch", lambda record: None), settings.pop("mesh", None)
+    _check_launch(mesh, 1, run_dir)
+    folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
+    call: dict[str, Any] = {"space": loss, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
+    call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
+    call |= {"cost": "flops", "prefer": "accurate"}
+    display = Display(progress and speaks())
+    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, display, watch, mesh)
+
+
+def _check_launch(mesh: str | None, population: int, run_dir: str | Path | None) -> None:
+    """Nothing, if the processes that there are fit the mesh.
+
+    Raises:
+        AutofrError: they do not.
+    """
+    shape = Shape.parse(mesh) if mesh is not None else Shape()
+    if not launched():
+        if shape.data > 1:
+            raise AutofrError(f"--mesh {mesh} needs {shape.data} processes or more: start autofr by torchrun")
+        shape.groups(population, 1)
+    elif run_dir is None:
+        raise AutofrError("processes of torchrun need --run-dir: one that is started again finds its run by it")
+
+
+def _run(
+    space: SearchSpace,
+    call: dict[str, Any],
+    run_dir: Path,
+    resume: bool,
+    tracking: bool,
+    display: Display,
+    watch: Callable[[Record], None],
+    shape: str | None,
+) -> SearchResult:
+    """Everything that can be wrong is found before the run directory is made."""
+    if launched():
+        call = call | {"device": _own_device(call["device"])}
+    with stoppable(), ExitStack() as until_done:
+        mesh = ALONE
+        if launched():
+            asked = Shape() if shape is None else Shape.parse(shape)
+            mesh = until_done.enter_context(joined(asked, call["population"], pick_device(call["device"])))
+        resume = mesh.decided(lambda: resume or _began(run_dir))
+        mesh.agreed(lambda: check_run_dir(run_dir, resume))
+        if resume:
+            mesh.agreed(lambda: until_done.enter_context(_alone(run_dir)) if mesh.lead else None)
+        prepared = _prepare(space, call, display, read_config(run_dir) if resume else None, mesh)
+        config = prepared.config
+        if resume:
+            mesh.agreed(lambda: refuse_other_settings(run_dir, config))
+        if mesh.lead:
+            if resume:
+                (run_dir / ENDED).unlink(missing_ok=True)
+            else:
+                run_dir.mkdir(parents=True, exist_ok=True)
+                until_done.enter_context(_alone(run_dir))
+                check_run_dir(run_dir, resume)  # again: reading the faces may have taken a while
+                about = {"id": uuid.uuid4().hex, "started": time.time(), **job(shape)}
+                write_json(run_dir / "config.json", config | {"run": about})
+        mesh.wait()
+        config = read_config(run_dir)
+        journal = Journal(run_dir, mesh)
+        bank = journal.recover()
+        for note in journal.notes:
+            display.say(note)
+        follow = tracking and mesh.lead
+        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, follow), display, watch, mesh)
+        if journal.records:
+            finished = journal.next_generation >= run.timetable.generations
+            where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
+            display.say(f"resuming: {run_dir} {where}")
+        try:
+            search_loop(run)
+            return _write_down(run, run_dir, prepared.shown) if mesh.lead else SearchResult(run_dir)
+        except BaseException as error:
+            # Of one that diverged: it would again.
+            if not isinstance(error, Pruned) and not isinstance(error.__cause__, EveryMemberDivergedError):
+                display.say(_where_it_stands(run, run_dir, config))
+            status = "KILLED" if isinstance(error, KeyboardInterrupt | Pruned) else "FAILED"
+            with suppress(OSError):  # the disk may be what it is about
+                if mesh.lead:
+                    write_json(run_dir / ENDED, {"status": status})
+            run.tracker.abandon(status)
+            raise
+
+
+def _prepare(
+    space: SearchSpace, call: dict[str, Any], display: Display, stored: dict[str, Any] | None, mesh: Mesh
+) -> Prepared:
+    """As :func:`prepare`, on every rank, of the same faces and with the same architectures."""
+    if space.constraints and mesh.several and stored is None:  # timings differ: the lead's hold
+        found = mesh.agreed(lambda: check_settings(space, call, scan_call(call), display)[0] if mesh.lead else None)
+        stored = {"space": mesh.said({} if found is None else described(found))}
+    done = mesh.agreed(lambda: prepare(space, call, display, stored, mesh))
+    if mesh.several:
+        lead = mesh.said(done.config["data"]["fingerprint"])
+        mesh.agreed(lambda: _same_faces(done.config["data"]["fingerprint"], lead))
+    return done
+
+
+def _own_device(name: str) -> str:
+    try:
+        return str(pick_device(local_device(name)))
+    except AutofrError as error:  # a machine with fewer GPUs than the others has to say so itself
+        raise RankError(f"rank {os.environ['RANK']}: {error}") from error
+
+
+def _same_faces(here: str, lead: str) -> None:
+    if here != lead:
+        raise AutofrError("it finds other faces in --data than rank 0; give all machines the same")
+
+
+def _began(run_dir: Path) -> bool:
+    """Whether this very job began the run in ``run_dir``: torchrun has started it again."""
+    return launched() and (run_dir / "config.json").is_file() and is_this_job(read_config(run_dir).get("run", {}))
+
+
+def _alone(run_dir: Path) -> AbstractContextManager[None]:
+    told = f"another process is at work in {run_dir} (it holds {run_dir / 'lock'}); wait until it ends, or stop it"
+    return locked(run_dir / "lock", told)
+
+
+def _where_it_stands(run: Run, run_dir: Path, config: dict[str, Any]) -> str:
+    done, total = run.journal.next_generation, run.timetable.generations
+    rolled_back = ", the one under way is rolled back" if done < total else ""
+    return f"{done} of {total} generations are committed{rolled_back}; go on with: {resume_command(run_dir, config)}"
+
+
+def _write_down(run: Run, run_dir: Path, shown: Faces) -> SearchResult:
+    from autofr.evaluation.mask_sheet import mask_sheet
+    from autofr.runs.plots import plot_alpha, plot_lineage, plot_pareto
+
+    result = SearchResult(run_dir)
+    best_embedder(run_dir, run.display.say).save(result.checkpoint)
+    if "trade" in result.config:
+        save_pareto(result, run.bank)
+        seen = [(row["cost"], -row["reward"]) for row in result.lineage if row["reward"] is not None]
+        best = [(point.cost, point.error) for point in result.pareto]
+        write_durably(
+            run_dir / "pareto.png", lambda path: plot_pareto(seen, best, result.config["trade"]["cost"], path)
+        )
+    run.display.say("writing pictures and the best network")
+    write_durably(run_dir / "alpha.png", lambda path: plot_alpha(result.alpha, result.options, path))
+    dimensions = list(run.population.space)
+    write_durably(run_dir / "lineage.png", lambda path: plot_lineage(result.lineage, dimensions, path))
+    if shown.landmarks is not None:
+        mask_sheet(shown, run_dir / "masks.png", run.seed)
+    write_json(run_dir / "report.json", result.report())  # last: with it the run is complete
+    run.tracker.finish()
+    return result

@@ -1,0 +1,1 @@
+"""Files, arrays and images on disk, and the processes that decode them."""

@@ -1,9 +1,0 @@
-"""Uniform choice every generation: what a search must beat."""
-
-from __future__ import annotations
-
-from autofr.search.policies.base import CategoricalPolicy
-
-
-class Random(CategoricalPolicy):
-    """Draws every option with equal probability and learns nothing from rewards."""

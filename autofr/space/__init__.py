@@ -1,0 +1,1 @@
+"""Search spaces: dimensions, elastic networks, constraints, and where spaces are found."""

@@ -1,0 +1,1 @@
+"""The operating system: processes, threads, signals, locks, torchrun."""

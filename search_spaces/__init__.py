@@ -1,1 +1,0 @@
-"""The spaces that autofr ships: copy one into your own ``search_spaces/`` and extend it."""
