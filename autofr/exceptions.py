@@ -23,17 +23,18 @@ class UnknownNameError(AutofrError):
         kind: what the name should be of, such as ``"loss"``.
         name: the name.
         known: the names that there are.
+        hint: one more sentence, after the nearest names.
 
     Attributes:
         kind, name: as given.
         near: up to three known names that look like it; the first eight of all where none does.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
         self.kind, self.name = kind, name
         self.near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
-        super().__init__(f"unknown {kind} '{name}'; did you mean {', '.join(self.near)}?")
+        super().__init__(f"unknown {kind} '{name}'; did you mean {', '.join(self.near)}?{hint and f'; {hint}'}")
 
 
 class SettingsDifferError(AutofrError):

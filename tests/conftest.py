@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from autofr.console import attached
 from autofr.data import Faces, synthetic_faces
 from autofr.detection.align import TEMPLATE
 from autofr.testing.killing import journal_lines
+from tests.logs import LinesHandler
 from tests.paths import REPOSITORY
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,6 +30,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The lines that autofr logs while the test runs, as they come."""
+    handler = LinesHandler()
+    with attached(handler):
+        yield handler.lines
 
 
 def write_folder(root: Path, identities: int = 8, images: int = 4, size: int = 48) -> Path:

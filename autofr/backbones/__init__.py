@@ -81,34 +81,42 @@ def create_backbone(name: str, image_size: int, embedding_dim: int) -> nn.Module
         AutofrError: unknown name (the nearest are offered) or setting, or a size that the network cannot take.
     """
     try:
-        net = _made(name, image_size, embedding_dim)
-        net.eval()
-        with torch.no_grad():
-            out = net(torch.zeros(1, 3, image_size, image_size))
-        net.train()
+        return _checked(name, image_size, embedding_dim)
     except AutofrError:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AutofrError(f"backbone '{name}' cannot take {image_size}x{image_size} images: {reason}") from error
-    if tuple(out.shape) != (1, embedding_dim):
-        raise AutofrError(f"backbone '{name}' gives {tuple(out.shape[1:])}, not an embedding of ({embedding_dim},)")
-    return net.to(memory_format=torch.channels_last)
 
 
 def without_numbers(name: str, image_size: int, embedding_dim: int) -> nn.Module | None:
-    """The network on the meta device, where it costs no memory; ``None``, if it computes while it is made.
+    """Return the network on the meta device, where it costs no memory.
+
+    ``None``: it cannot be built there, because it computes with its weights while it is made, or cannot take such
+    images; :func:`create_backbone` raises the error of the latter.
 
     Raises:
-        AutofrError: as :func:`create_backbone`.
+        AutofrError: unknown name or setting.
     """
     try:
         with torch.device("meta"):
-            return create_backbone(name, image_size, embedding_dim)
-    except AutofrError as error:
-        if "meta tensor" not in str(error):
-            raise
+            return _checked(name, image_size, embedding_dim)
+    except AutofrError:
+        raise
+    except Exception:  # whatever the network's own code raises without numbers
         return None
+
+
+def _checked(name: str, image_size: int, embedding_dim: int) -> nn.Module:
+    """Return the network, once it has embedded one black image."""
+    net = _made(name, image_size, embedding_dim)
+    net.eval()
+    with torch.no_grad():
+        out = net(torch.zeros(1, 3, image_size, image_size))
+    net.train()
+    if tuple(out.shape) != (1, embedding_dim):
+        raise AutofrError(f"backbone '{name}' gives {tuple(out.shape[1:])}, not an embedding of ({embedding_dim},)")
+    return net.to(memory_format=torch.channels_last)
 
 
 def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
@@ -123,10 +131,12 @@ def _made(name: str, image_size: int, embedding_dim: int) -> nn.Module:
             f"backbone '{name}': {name.partition(':')[0]} has no settings; iresnet and mobilefacenet have"
         )
     if not can_make(name):
-        near = UnknownNameError("backbone", name, [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"])
-        raise AutofrError(
-            f"{near}; one of your own has to be registered first: load its space file, or install it as an entry point "
-            f"of group {ENTRY_POINT_GROUP}"
+        raise UnknownNameError(
+            "backbone",
+            name,
+            [*IR_FAMILY, "ir18-w0.5", *BACKBONES, "timm/resnet18"],
+            "one of your own has to be registered first: load its space file, or install it as an entry point of group "
+            f"{ENTRY_POINT_GROUP}",
         )
     return build("backbone", name, BACKBONES, {"image_size": image_size, "embedding_dim": embedding_dim})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,8 +18,12 @@ from autofr.system.torchrun import speaks
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``autofr``. Returns the exit status: 0, 2 on bad input, 128 and the signal's number when told to stop."""
     arguments = _parser().parse_args(argv)
+    from autofr.console import TIMED, printed  # rich, which `autofr --help` does not wait for
+
+    level = logging.DEBUG if arguments.verbose else logging.WARNING if arguments.quiet else logging.INFO
     try:
-        arguments.run(arguments)
+        with printed(speaks(), level, TIMED if arguments.verbose else "%(message)s"):
+            arguments.run(arguments)
     except (AutofrError, OSError) as error:  # OSError: a directory that cannot be written, a full disk
         if speaks() or isinstance(error, RankError | OSError):  # else all ranks would say the same
             print(f"autofr: error: {error}", file=sys.stderr)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+LINES = ("quiet", "verbose")
+"""Options that every command has; the entry point reads them."""
+
 
 def command(commands: Any, name: str, help: str, epilog: str) -> argparse.ArgumentParser:
     """A sub-command: ``help`` says what it does, ``epilog`` gives examples."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=help, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    lines = parser.add_mutually_exclusive_group()
+    lines.add_argument("--quiet", action="store_true", help="print warnings and the outcome, no progress")
+    lines.add_argument("--verbose", action="store_true", help="print details too, each line with its time")
     return parser
 
 
@@ -21,7 +27,7 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
         from autofr.space.load import load_space
 
         load_space(arguments.registering)
-    return {k: v for k, v in vars(arguments).items() if k not in ("run", "registering")}
+    return {k: v for k, v in vars(arguments).items() if k not in ("run", "registering", *LINES)}
 
 
 def add_registering(p: Any) -> None:

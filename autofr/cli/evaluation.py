@@ -160,7 +160,7 @@ def _latency(arguments: argparse.Namespace) -> None:
     target = asked.pop("json")
     if target is not None:
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-    found = measure_latency(**asked, say=lambda line: print(line, flush=True))
+    found = measure_latency(**asked)
     print_latency(found)
     if target is not None:
         write_json(Path(target), found)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autofr.cli.common import command
+from autofr.cli.common import LINES, command
 from autofr.cli.training import DEFAULTS, add_data, add_how, add_population
 from autofr.exceptions import AutofrError
 
@@ -58,7 +58,9 @@ def _study(arguments: argparse.Namespace) -> None:
     from autofr.cli.tables import print_study
     from autofr.studies.run import study
 
-    given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking")}
+    given = {
+        k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking", *LINES)
+    }
     if "vary" in given:
         given["vary"] = _vary(given["vary"])
     if arguments.resume:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autofr.cli.common import add_landmarks, command
+from autofr.cli.common import LINES, add_landmarks, command
 from autofr.exceptions import AutofrError
 from autofr.system.torchrun import speaks
 
@@ -226,7 +226,9 @@ def _asked(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     """The arguments given, on top of those of the run that is resumed."""
     from autofr.engine.request import stored_arguments
 
-    given = {k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking")}
+    given = {
+        k: v for k, v in vars(arguments).items() if v is not None and k not in ("run", "resume", "no_tracking", *LINES)
+    }
     if arguments.resume:
         if arguments.run_dir:
             raise AutofrError("--resume RUN_DIR names the run directory; leave --run-dir out")

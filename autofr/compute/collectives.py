@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from autofr.compute.mesh import Mesh
+from autofr.compute.mesh import Mesh, contact
 
 
 class _Gather(torch.autograd.Function):
@@ -23,7 +23,8 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         total = grad.contiguous()
-        dist.all_reduce(total, group=ctx.mesh.partners)
+        with contact():
+            dist.all_reduce(total, group=ctx.mesh.partners)
         first = sum(ctx.sizes[: ctx.mesh.part])
         return total[first : first + ctx.sizes[ctx.mesh.part]], None, None
 
@@ -35,13 +36,15 @@ class _Sum(torch.autograd.Function):
     def forward(ctx: Any, value: Tensor, mesh: Mesh) -> Tensor:
         ctx.mesh = mesh
         total = value.clone()
-        dist.all_reduce(total, group=mesh.partners)
+        with contact():
+            dist.all_reduce(total, group=mesh.partners)
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         total = grad.clone()
-        dist.all_reduce(total, group=ctx.mesh.partners)
+        with contact():
+            dist.all_reduce(total, group=ctx.mesh.partners)
         return total, None
 
 
@@ -51,7 +54,8 @@ def _gather(rows: Tensor, mesh: Mesh, sizes: list[int]) -> Tensor:
     sent = rows.new_zeros((most, *rows.shape[1:]))
     sent[: len(rows)] = rows
     heard = [torch.empty_like(sent) for _ in sizes]
-    dist.all_gather(heard, sent, group=mesh.partners)
+    with contact():
+        dist.all_gather(heard, sent, group=mesh.partners)
     return torch.cat([part[:size] for part, size in zip(heard, sizes, strict=True)])
 
 
@@ -88,7 +92,8 @@ def shared(net: nn.Module, mesh: Mesh) -> nn.Module:
     known = inspect.signature(made).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # as it was called
     settings: dict[str, Any] = {name: False}
-    return made(net, process_group=mesh.partners, **settings)
+    with contact():  # it compares the shapes of the partners' parameters
+        return made(net, process_group=mesh.partners, **settings)
 
 
 @torch.no_grad()
@@ -96,5 +101,6 @@ def average(tensors: list[Tensor], mesh: Mesh) -> None:
     """Replace each tensor by its mean over the partners, in place."""
     if mesh.data > 1:
         for tensor in tensors:
-            dist.all_reduce(tensor, group=mesh.partners)
+            with contact():
+                dist.all_reduce(tensor, group=mesh.partners)
             tensor /= mesh.data

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.rendezvous import rendezvous
 
-from autofr.exceptions import AgreedError, AutofrError, RankError
+from autofr.exceptions import AgreedError, AutofrError, LostContactError, RankError
 from autofr.system.torchrun import launched
 
 T = TypeVar("T")
@@ -124,7 +124,8 @@ class Mesh:
         if not self.several:
             return value
         told: list[Any] = [value]
-        dist.broadcast_object_list(told, src=0)
+        with contact():
+            dist.broadcast_object_list(told, src=0)
         heard: T = told[0]
         return heard
 
@@ -137,7 +138,8 @@ class Mesh:
         if not self.several:
             return [mine[index] for index in sorted(mine)]
         told: list[Any] = [None] * self.groups
-        dist.all_gather_object(told, dict(mine), group=self.members)
+        with contact():
+            dist.all_gather_object(told, dict(mine), group=self.members)
         found = {index: value for group in told for index, value in group.items()}
         # The lead's, to the last bit: partners may compute on other chips.
         return self.said([found[index] for index in sorted(found)])
@@ -151,7 +153,8 @@ class Mesh:
         """Every partner's ``value``, in their order."""
         told: list[Any] = [value] * self.data
         if self.data > 1:
-            dist.all_gather_object(told, value, group=self.partners)
+            with contact():
+                dist.all_gather_object(told, value, group=self.partners)
         return told
 
     def spread(self, member: int, state: Callable[[], dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
@@ -161,21 +164,23 @@ class Mesh:
         owner = member % self.groups
         mine = state() if owner == self.group else None
         told: list[Any] = [None if mine is None else {n: (t.shape, t.dtype, t.is_cuda) for n, t in mine.items()}]
-        dist.broadcast_object_list(told, group=self.members, group_src=owner)
-        found = mine or {
-            name: torch.empty(shape, dtype=dtype, device=device if cuda else "cpu")
-            for name, (shape, dtype, cuda) in told[0].items()
-        }
-        sent = [dist.broadcast(t, group=self.members, group_src=owner, async_op=True) for t in found.values()]
-        for work in sent:
-            if work is not None:
-                work.wait()
+        with contact():
+            dist.broadcast_object_list(told, group=self.members, group_src=owner)
+            found = mine or {
+                name: torch.empty(shape, dtype=dtype, device=device if cuda else "cpu")
+                for name, (shape, dtype, cuda) in told[0].items()
+            }
+            sent = [dist.broadcast(t, group=self.members, group_src=owner, async_op=True) for t in found.values()]
+            for work in sent:
+                if work is not None:
+                    work.wait()
         return found
 
     def wait(self) -> None:
         """Until every rank is here."""
         if self.several:
-            dist.barrier()
+            with contact():
+                dist.barrier()
 
     def agreed(self, work: Callable[[], T]) -> T:
         """What ``work`` returns here, once it has succeeded everywhere.
@@ -192,7 +197,8 @@ class Mesh:
             error = found
         if self.several:
             told: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(told, None if error is None else str(error))
+            with contact():
+                dist.all_gather_object(told, None if error is None else str(error))
             first = next((rank for rank, said in enumerate(told) if said is not None), None)
             if first is not None:
                 everywhere = all(said == told[first] for said in told)
@@ -227,9 +233,20 @@ def local_device(name: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" else name
 
 
-def lost_contact(error: Exception) -> bool:
-    """Whether an error says that another process is gone."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+@contextmanager
+def contact() -> Iterator[None]:
+    """Raise :class:`LostContactError` where a collective operation in the block fails: another process is gone.
+
+    The backends raise RuntimeError for that, or a subclass of their own. The block must hold nothing else that does.
+    """
+    try:
+        yield
+    except dist.DistError as error:
+        raise LostContactError((str(error).splitlines() or [""])[0]) from error
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:  # out of memory, say
+            raise
+        raise LostContactError((str(error).splitlines() or [""])[0]) from error
 
 
 @contextmanager
@@ -255,33 +272,33 @@ def joined(shape: Shape, population: int, device: torch.device) -> Iterator[Mesh
     try:
         # torchrun keeps one store for all attempts: without a prefix, addresses of processes that are gone are found in
         # it, and called for (PyTorch 2.14).
-        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
         attempt = f"autofr/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{ranks}"
-        dist.init_process_group(
-            backend,
-            store=dist.distributed_c10d.PrefixStore(attempt, store),
-            rank=rank,
-            world_size=ranks,
-            timeout=PATIENCE,
-        )
         kinds: list[Any] = [None] * ranks
-        dist.all_gather_object(kinds, device.type)
+        with contact():
+            store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+            dist.init_process_group(
+                backend,
+                store=dist.distributed_c10d.PrefixStore(attempt, store),
+                rank=rank,
+                world_size=ranks,
+                timeout=PATIENCE,
+            )
+            dist.all_gather_object(kinds, device.type)
         if len(set(kinds)) > 1:
             other = next(r for r in range(ranks) if kinds[r] != kinds[0])
             raise AutofrError(f"rank 0 is on {kinds[0]} and rank {other} on {kinds[other]}; name one with --device")
-        grid = init_device_mesh(device.type, (groups, shape.data), mesh_dim_names=("member", "data"))
+        with contact():
+            grid = init_device_mesh(device.type, (groups, shape.data), mesh_dim_names=("member", "data"))
         group, part = divmod(rank, shape.data)
         yield Mesh(groups, group, shape.data, part, grid.get_group("member"), grid.get_group("data"))
-        dist.barrier()  # one that left early would take the others' connections with it
+        with contact():
+            dist.barrier()  # one that left early would take the others' connections with it
     except AgreedError:
         raise
+    except LostContactError as error:
+        raise RankError(f"rank {rank} lost the others: {error}; torchrun's --max-restarts starts all again") from error
     except AutofrError as error:
         raise RankError(f"rank {rank}: {error}") from error
-    except RuntimeError as error:
-        if not lost_contact(error):
-            raise
-        told = (str(error).splitlines() or [""])[0]
-        raise RankError(f"rank {rank} lost the others: {told}; torchrun's --max-restarts starts all again") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,30 @@ from autofr.compute.seeding import derive_seed
 from autofr.exceptions import AutofrError
 from autofr.masks.geometry import placement
 from autofr.masks.schemes import landmark_scheme, scheme_of
+
+
+class Concern(Enum):
+    """What a :class:`Note` on a set of faces matters to."""
+
+    DATA = "data"
+    VALIDATION = "validation"
+    MASKS = "masks"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line for the user on what was skipped or is missing in a set of faces.
+
+    Attributes:
+        text: the line.
+        concern: what it matters to: an evaluation that renders no masks does not show what concerns masks.
+    """
+
+    text: str
+    concern: Concern = Concern.DATA
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -31,7 +56,7 @@ class Faces:
             the set has none at all.
         image_size: S.
         scheme: name for :func:`autofr.masks.landmark_scheme`; ``None``: their number says it.
-        notes: one line each on what was skipped or missing; said once to the user.
+        notes: what was skipped or is missing.
     """
 
     source: str
@@ -42,7 +67,7 @@ class Faces:
     landmarks: Tensor | None
     image_size: int
     scheme: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autofr.data.faces import Faces
+from autofr.data.faces import Concern, Faces, Note
 from autofr.data.reading import CHUNK, Scan, disk_reader, memory_reader
 from autofr.exceptions import AutofrError
 from autofr.io.decoder import decode, dismiss, room
@@ -59,12 +59,14 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     labels = torch.tensor([number[f] for f in folders])
     alone = int((torch.bincount(labels) == 1).sum())
     if alone:
-        notes.append(f"{alone} identities have one image: kept for training, not for validation")
+        alone_note = f"{alone} identities have one image: kept for training, not for validation"
+        notes.append(Note(alone_note, Concern.VALIDATION))
     landmarks = None
     if by_name is not None:
         strange = by_name.keys() - set(scan.names)
         if strange:
-            notes.append(f"{len(strange)} names in {scan.landmarks} are of no image here, such as '{min(strange)}'")
+            unmatched = f"{len(strange)} names in {scan.landmarks} are of no image here, such as '{min(strange)}'"
+            notes.append(Note(unmatched))
         if not any(name in by_name for name in names):
             raise AutofrError(
                 f"landmarks file {scan.landmarks} names no image of {scan.source}: it has "
@@ -86,14 +88,14 @@ def load_faces(scan: Scan, image_size: int, progress: Callable[[int], None] | No
     return replace(faces, notes=(*notes, *_never_masked(faces)))
 
 
-def _skipped(scan: Scan, reasons: dict[int, str]) -> list[str]:
+def _skipped(scan: Scan, reasons: dict[int, str]) -> list[Note]:
     if not reasons:
         return []
     first = "; ".join(reasons[i] for i in sorted(reasons)[:3])
     told = f"{len(reasons)} of {len(scan.names)} images cannot be read ({first}{'; ...' if len(reasons) > 3 else ''})"
     if len(reasons) > MAX_BAD * len(scan.names):
         raise AutofrError(f"{told}: over {MAX_BAD:.0%}; repair or remove them")
-    return [f"{told}: skipped"]
+    return [Note(f"{told}: skipped")]
 
 
 def _align(
@@ -110,7 +112,7 @@ def _align(
     return torch.from_numpy(scaled.astype(np.float32))
 
 
-def _never_masked(faces: Faces) -> list[str]:
+def _never_masked(faces: Faces) -> list[Note]:
     """One line each on the faces that are left bare, and why."""
     kinds = faces.placement()
     told = []
@@ -118,7 +120,7 @@ def _never_masked(faces: Faces) -> list[str]:
         for kind, why in ((UNSEEN, "have no usable landmarks"), (AWAY, "are turned too far away")):
             count = int((kinds == kind).sum())
             if count:
-                told.append(f"{count} of {len(faces)} images {why}: never masked")
+                told.append(Note(f"{count} of {len(faces)} images {why}: never masked", Concern.MASKS))
     return told
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autofr.data.faces import Faces
+from autofr.data.faces import Faces, Note
 from autofr.data.load import MAX_BAD
 from autofr.data.reading import CHUNK
 from autofr.data.shards import Sample, Shards, read_shard
@@ -57,7 +57,7 @@ def read_validation(shards: Shards, image_size: int, progress: Callable[[int], N
         landmarks=torch.cat(points) if points else None,
         image_size=image_size,
         scheme=shards.scheme,
-        notes=(f"{told}: skipped",) if lost else (),
+        notes=(Note(f"{told}: skipped"),) if lost else (),
     )
 
 

@@ -21,8 +21,10 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 from zlib import adler32
 
 import numpy as np
@@ -40,7 +42,9 @@ MAX_FILE, MAX_PARTS, _BLOCK = MAX_BYTES, 16, 512
 _AHEAD = 2**20
 """Bytes that are read at a time."""
 _URL = re.compile(r"(https?|sftp|ftps|gs|hf)://\S+")
-"""What webdataset opens without a shell. A run directory names its data, and may be a stranger's."""
+"""What is opened without a shell. A run directory names its data, and may be a stranger's."""
+_NO_ANSWER = 60.0
+"""Seconds without a byte after which an HTTP server is given up."""
 RETRIES = (0.0, 2.0, 10.0, 30.0)
 """Seconds before each try to read a shard from a URL."""
 _NAME = re.compile(r"(train|validation)-\d{5,8}\.tar")
@@ -121,7 +125,7 @@ def open_shards(data: str | Path) -> Shards:
     try:
         with _open(where) as file:
             raw = file.read(MAX_INDEX)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise AutofrError(f"{where} cannot be read: {error}; 'autofr pack' makes sets in shards") from error
     try:
         found = parse_json(raw)
@@ -156,7 +160,8 @@ def _listed(rows: Any, part: str) -> list[tuple[str, int]]:
 
 
 def _open(url: str) -> Any:
-    """A shard or an index, to be read from its beginning. A path is opened as it is; anything else by webdataset.
+    """A shard or an index, to be read from its beginning. A path is opened as it is, http and https by the
+    standard library, anything else by webdataset.
 
     Raises:
         OSError: it cannot be opened.
@@ -166,16 +171,21 @@ def _open(url: str) -> Any:
         return os.fdopen(open_regular(url), "rb", _AHEAD)
     if _URL.fullmatch(url) is None:
         raise AutofrError(f"{url} is no URL of shards; take http, https, sftp, ftps, gs or hf")
+    if url.startswith(("http://", "https://")):
+        try:
+            return urlopen(url, timeout=_NO_ANSWER)
+        except HTTPException as error:  # no OSError, unlike an address that is not there or a status of 404
+            raise OSError(f"the server's answer is broken: {error!r}") from error
     try:
         from webdataset.gopen import gopen
     except ImportError as error:
-        raise AutofrError(f"{url}: pip install 'autofr[webdataset]' reads URLs") from error
+        raise AutofrError(f"{url}: pip install 'autofr[webdataset]' reads such URLs") from error
     try:
         return gopen(url)
+    except OSError:
+        raise
     except Exception as error:  # of whatever the scheme's own library raises
-        ended = re.search(r"exit (\d+)", str(error))  # of curl, which webdataset starts for http and ftp
-        told = f"curl ended with status {ended[1]}" if ended else str(error) or type(error).__name__
-        raise OSError(told) from error
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def read_shard(shards: Shards, name: str, count: int) -> Iterator[Sample]:
@@ -199,7 +209,7 @@ def read_shard(shards: Shards, name: str, count: int) -> Iterator[Sample]:
                     yield _sample(url, key, parts, shards.points)
                     done += 1
             break
-        except OSError as error:  # a line that broke: the rest may come in another try
+        except (OSError, HTTPException) as error:  # a connection that broke: the rest may come in another try
             problem = str(error)
     for place in range(done, count):
         yield Sample(None, f"{url}, sample {place}: {problem}")

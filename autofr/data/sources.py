@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,8 @@ from autofr.exceptions import AutofrError
 from autofr.masks import landmark_scheme
 from autofr.system.remote_object import Worker, WorkerDiedError
 from autofr.system.thread_pool import STUCK, in_background
+
+logger = logging.getLogger(__name__)
 
 SKIPPED = 20_000
 """Samples that are passed over at a time on the way to a place."""
@@ -77,7 +78,6 @@ class FacesSource:
         faces: what to train on.
         batch_size: images a batch; a smaller set gives one batch an epoch. An epoch's odd rest is left out.
         seed: decides the order.
-        say: takes a line for the user.
         mesh: whose data ranks have a part of each batch each.
     """
 
@@ -86,10 +86,9 @@ class FacesSource:
         faces: Faces,
         batch_size: int,
         seed: int,
-        say: Callable[[str], None] = warnings.warn,
         mesh: Mesh = ALONE,
     ) -> None:
-        self.faces, self.seed, self.say, self.mesh = faces, seed, say, mesh
+        self.faces, self.seed, self.mesh = faces, seed, mesh
         self.batch_size = min(batch_size, len(faces))
         self.steps_per_epoch = len(faces) // self.batch_size
         self.maskable = faces.anchors is not None
@@ -139,7 +138,7 @@ class FacesSource:
             same = (self.faces.labels == self.faces.labels[index]).nonzero().squeeze(1).tolist()
             others = (i % len(self.faces) for i in range(index, index + len(self.faces)))
             self._instead[index] = next(i for i in (*same, *others) if i not in gone)
-        self.say(f"{error}: other images of the same identities stand in")
+        logger.warning(f"{error}: other images of the same identities stand in")
 
 
 class ShardsSource:
@@ -149,7 +148,7 @@ class ShardsSource:
     Args:
         shards: the set.
         image_size: pixels.
-        batch_size, seed, say, mesh: as for :class:`FacesSource`.
+        batch_size, seed, mesh: as for :class:`FacesSource`.
 
     Raises:
         AutofrError: the shards cannot be shared out evenly among the data ranks.
@@ -161,10 +160,9 @@ class ShardsSource:
         image_size: int,
         batch_size: int,
         seed: int,
-        say: Callable[[str], None] = warnings.warn,
         mesh: Mesh = ALONE,
     ) -> None:
-        self.shards, self.image_size, self.say = shards, image_size, say
+        self.shards, self.image_size = shards, image_size
         self.batch_size = min(batch_size, len(shards))
         self.steps_per_epoch = len(shards) // self.batch_size
         self.maskable = shards.scheme is not None
@@ -268,7 +266,7 @@ class ShardsSource:
         if self._met >= min(1000, len(self.shards) * self._own // self.batch_size) and self._lost > MAX_BAD * self._met:
             raise AutofrError(f"{told}: is {self.shards.source} whole, and can it be reached?")
         if self._lost <= 16 or before.bit_length() != self._lost.bit_length():
-            self.say(f"{told}: skipped")
+            logger.warning(f"{told}: skipped")
             self._untold.clear()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from autofr.exceptions import AutofrError
 from autofr.io.files import write_bytes
 from autofr.io.images import list_images, open_image
 from autofr.masks.schemes import landmark_scheme
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of the notes that a run leaves for its restart."""
@@ -99,7 +102,7 @@ def find_landmarks(
     done = _notes(notes, about)
     display = Display(progress)
     if done:
-        display.say(f"going on after {len(done)} of {len(names)} images ({notes})")
+        logger.info(f"going on after {len(done)} of {len(names)} images ({notes})")
     with notes.open("a", encoding="utf-8") as log, display.bar(f"landmarks by {finder.name}", len(names)) as advance:
         if done is None:
             done = {}

@@ -1,27 +1,30 @@
-"""`autofr.search` and `autofr.train`: check everything, put the parts together, run the loop, write it down."""
+"""`autofr.search` and `autofr.train`: check everything, put the parts together, run the loop, write the outcome."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autofr.compute.device import pick_device
 from autofr.compute.mesh import ALONE, Mesh, Shape, joined, local_device
-from autofr.console import Display
+from autofr.console import Display, attached, printed
 from autofr.data import Faces
 from autofr.engine.data import scan_call
-from autofr.engine.loop import EveryMemberDivergedError, Run, search_loop
+from autofr.engine.loop import Run, search_loop
 from autofr.engine.prepare import Prepared, check_run_dir, check_settings, prepare
 from autofr.engine.request import described, refuse_other_settings, resume_command
-from autofr.exceptions import AutofrError, RankError
+from autofr.evaluation.mask_sheet import mask_sheet
+from autofr.exceptions import AutofrError, DivergedError, RankError
 from autofr.io.files import write_durably, write_json
 from autofr.losses import MarginLoss, create_loss
 from autofr.runs.journal import Journal
+from autofr.runs.log import RunLog
 from autofr.runs.network import best_embedder
 from autofr.runs.pick import save_pareto
 from autofr.runs.record import Record
@@ -33,7 +36,15 @@ from autofr.system.lock import locked
 from autofr.system.signals import stoppable
 from autofr.system.torchrun import is_this_job, job, launched, speaks
 from autofr.tracking import Tracker
+from autofr.training.arguments import with_recipe_arguments
 from autofr.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from autofr.training.arguments import RecipeArguments
+
+logger = logging.getLogger(__name__)
 
 POPULATION = 4
 """Members of a search where nobody says how many."""
@@ -58,6 +69,7 @@ class Pruned(Exception):  # noqa: N818  (it is no error)
     """What a ``watch`` raises to end a search that is not worth going on with."""
 
 
+@with_recipe_arguments
 def search(
     space: SearchSpace | str | Path,
     data: str | Path | Faces | None = None,
@@ -77,7 +89,7 @@ def search(
     prefer: str = "accurate",
     mesh: str | None = None,
     watch: Callable[[Record], None] = lambda record: None,
-    **recipe: Any,
+    **recipe: Unpack[RecipeArguments],
 ) -> SearchResult:
     """Search while training once.
 
@@ -100,7 +112,7 @@ def search(
         run_dir: where to write; ``None``: ``runs/SPACE-TIME``. It must be new, unless ``resume``.
         resume: go on where the run in ``run_dir`` stopped. Settings and data must be the same.
         tracking: write to MLflow.
-        progress: show a bar and a line a generation.
+        progress: print what is logged (a line a generation) and show a bar; ``False``: log it only.
         cost: where networks are searched, what error is weighed against: ``params``, ``flops`` or ``latency``
             (milliseconds on one thread of the CPU, batch 1).
         prefer: where networks are searched, how: ``accurate``, ``balanced`` or ``fast``
@@ -110,13 +122,16 @@ def search(
             members spread over groups of D ranks; ``None``: ``data=1``. Needs ``run_dir``.
         watch: called with each generation's record once it is committed, but for the last one's. What it raises
             (:class:`Pruned`, say) ends the search, which can be resumed.
-        recipe: any field of :class:`autofr.training.recipe.Recipe`, such as ``epochs``, ``lr`` or ``image_size``.
+        recipe: settings of :class:`autofr.training.recipe.Recipe`, each an argument of its own; they are listed below.
 
     Returns:
         The result, read from the run directory.
 
     Raises:
         AutofrError: bad input; nothing has been written then.
+        SettingsDifferError: a run is resumed with other settings.
+        LockedError: another process works in ``run_dir``.
+        DivergedError: every member diverged, at half the learning rate too.
     """
     space = str(space) if isinstance(space, Path) else space
     name = Path(space).stem if isinstance(space, str) else "search"
@@ -129,31 +144,64 @@ def search(
     call = search_call(**call, **recipe)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     _check_launch(mesh, call["population"], run_dir)
-    return _run(loaded, call, folder, resume, tracking, Display(progress and speaks()), watch, mesh)
+    return _run(loaded, call, folder, resume, tracking, progress, watch, mesh)
 
 
-def train(loss: MarginLoss | str, data: str | Path | Faces | None = None, **settings: Any) -> SearchResult:
-    """Plain training: a search of one option by one member, in the same loop and run directory.
+@with_recipe_arguments
+def train(
+    loss: MarginLoss | str,
+    data: str | Path | Faces | None = None,
+    *,
+    landmarks: str | Path | None = None,
+    landmark_scheme: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation_identities: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    tracking: bool = True,
+    progress: bool = True,
+    mesh: str | None = None,
+    watch: Callable[[Record], None] = lambda record: None,
+    **recipe: Unpack[RecipeArguments],
+) -> SearchResult:
+    """Train one network with one loss: a search of one option by one member, in the same loop and run directory.
 
     Args:
         loss: what to train with: a loss, or a description that :func:`autofr.losses.create_loss` takes.
-        data: as for :func:`search`.
-        settings: any other argument of :func:`search`, but for ``space``, ``policy`` and ``population``.
+        data: a folder with one sub-folder an identity, faces in memory, or ``None`` for the built-in drawn faces.
+        landmarks: ``.npz`` of landmarks; ``None``: ``DATA_landmarks.npz`` beside the folder.
+        landmark_scheme: what the landmarks are (:func:`autofr.masks.landmark_scheme`); ``None``: the file or their
+            number says it.
+        seed: decides everything that is drawn.
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+        validation_identities: how many to hold back; ``None``: a tenth, 2 to 200.
+        run_dir: where to write; ``None``: ``runs/train-TIME``. It must be new, unless ``resume``.
+        resume: go on where the run in ``run_dir`` stopped. Settings and data must be the same.
+        tracking: write to MLflow.
+        progress: print what is logged (a line a generation) and show a bar; ``False``: log it only.
+        mesh: how the processes that ``torchrun`` started share the work (docs/scaling.md): ``data=D``; ``None``:
+            ``data=1``. Needs ``run_dir``.
+        watch: called with each generation's record once it is committed, but for the last one's. What it raises ends
+            the training, which can be resumed.
+        recipe: settings of :class:`autofr.training.recipe.Recipe`, each an argument of its own; they are listed below.
+
+    Returns:
+        The result, read from the run directory.
+
+    Raises:
+        AutofrError: bad input; nothing has been written then. The named errors are those of :func:`search`.
     """
-    taken = sorted({"space", "policy", "population", "cost", "prefer"} & settings.keys())
+    taken = sorted({"space", "policy", "population", "cost", "prefer"} & recipe.keys())
     if taken:
         raise AutofrError(f"train sets {', '.join(taken)} itself; use search to choose them")
     made = create_loss(loss) if isinstance(loss, str) else loss
-    progress, tracking = settings.pop("progress", True), settings.pop("tracking", True)
-    resume, run_dir = settings.pop("resume", False), settings.pop("run_dir", None)
-    watch, mesh = settings.pop("watch", lambda record: None), settings.pop("mesh", None)
     _check_launch(mesh, 1, run_dir)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-    call: dict[str, Any] = {"space": loss, "data": data, "landmarks": None, "landmark_scheme": None, "policy": "fixed"}
-    call |= {"population": 1, "seed": 0, "device": "auto", "validation_identities": None, **settings}
-    call |= {"cost": "flops", "prefer": "accurate"}
-    display = Display(progress and speaks())
-    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, display, watch, mesh)
+    call: dict[str, Any] = {"space": loss, "data": data, "landmarks": landmarks, "landmark_scheme": landmark_scheme}
+    call |= {"policy": "fixed", "population": 1, "seed": seed, "device": device, "cost": "flops", "prefer": "accurate"}
+    call |= {"validation_identities": validation_identities, **recipe}
+    return _run(SearchSpace(loss=Choice(made)), call, folder, resume, tracking, progress, watch, mesh)
 
 
 def _check_launch(mesh: str | None, population: int, run_dir: str | Path | None) -> None:
@@ -177,18 +225,23 @@ def _run(
     run_dir: Path,
     resume: bool,
     tracking: bool,
-    display: Display,
+    progress: bool,
     watch: Callable[[Record], None],
     shape: str | None,
 ) -> SearchResult:
-    """Everything that can be wrong is found before the run directory is made."""
+    """Run a search, or go on with one. Everything that can be wrong is found before the run directory is made."""
     if launched():
         call = call | {"device": _own_device(call["device"])}
     with stoppable(), ExitStack() as until_done:
-        mesh = ALONE
+        mesh, log = ALONE, RunLog()
+        until_done.enter_context(_shown(progress))
         if launched():
             asked = Shape() if shape is None else Shape.parse(shape)
             mesh = until_done.enter_context(joined(asked, call["population"], pick_device(call["device"])))
+        if mesh.lead:
+            until_done.callback(log.close)
+            until_done.enter_context(attached(log))
+        display = Display(progress and speaks())
         resume = mesh.decided(lambda: resume or _began(run_dir))
         mesh.agreed(lambda: check_run_dir(run_dir, resume))
         if resume:
@@ -206,31 +259,38 @@ def _run(
                 check_run_dir(run_dir, resume)  # again: reading the faces may have taken a while
                 about = {"id": uuid.uuid4().hex, "started": time.time(), **job(shape)}
                 write_json(run_dir / "config.json", config | {"run": about})
+            log.open(run_dir)
         mesh.wait()
         config = read_config(run_dir)
         journal = Journal(run_dir, mesh)
         bank = journal.recover()
-        for note in journal.notes:
-            display.say(note)
-        follow = tracking and mesh.lead
-        run = prepared.run(journal, bank, lambda: Tracker(run_dir, display.say, follow), display, watch, mesh)
+        for note in journal.notes if mesh.lead else ():
+            logger.warning(note)
+        run = prepared.run(journal, bank, lambda: Tracker(run_dir, tracking and mesh.lead), display, watch, mesh)
         if journal.records:
             finished = journal.next_generation >= run.timetable.generations
             where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
-            display.say(f"resuming: {run_dir} {where}")
+            logger.info(f"resuming: {run_dir} {where}")
         try:
             search_loop(run)
             return _write_down(run, run_dir, prepared.shown) if mesh.lead else SearchResult(run_dir)
         except BaseException as error:
-            # Of one that diverged: it would again.
-            if not isinstance(error, Pruned) and not isinstance(error.__cause__, EveryMemberDivergedError):
-                display.say(_where_it_stands(run, run_dir, config))
+            logger.debug(f"ended by {type(error).__name__}: {error}")
+            if not isinstance(error, Pruned | DivergedError):  # of one that diverged: it would again
+                logger.warning(_where_it_stands(run, run_dir, config))
             status = "KILLED" if isinstance(error, KeyboardInterrupt | Pruned) else "FAILED"
             with suppress(OSError):  # the disk may be what it is about
                 if mesh.lead:
                     write_json(run_dir / ENDED, {"status": status})
             run.tracker.abandon(status)
             raise
+
+
+def _shown(progress: bool) -> AbstractContextManager[None]:
+    """Print what is logged, for a block: on the rank that prints; on others what they alone know, of their images."""
+    if speaks():
+        return printed(progress)
+    return printed(progress, logging.WARNING, f"rank {os.environ['RANK']}: %(message)s", "autofr.data")
 
 
 def _prepare(
@@ -276,11 +336,10 @@ def _where_it_stands(run: Run, run_dir: Path, config: dict[str, Any]) -> str:
 
 
 def _write_down(run: Run, run_dir: Path, shown: Faces) -> SearchResult:
-    from autofr.evaluation.mask_sheet import mask_sheet
     from autofr.runs.plots import plot_alpha, plot_lineage, plot_pareto
 
     result = SearchResult(run_dir)
-    best_embedder(run_dir, run.display.say).save(result.checkpoint)
+    best_embedder(run_dir).save(result.checkpoint)
     if "trade" in result.config:
         save_pareto(result, run.bank)
         seen = [(row["cost"], -row["reward"]) for row in result.lineage if row["reward"] is not None]
@@ -288,7 +347,7 @@ def _write_down(run: Run, run_dir: Path, shown: Faces) -> SearchResult:
         write_durably(
             run_dir / "pareto.png", lambda path: plot_pareto(seen, best, result.config["trade"]["cost"], path)
         )
-    run.display.say("writing pictures and the best network")
+    logger.info("writing pictures and the best network")
     write_durably(run_dir / "alpha.png", lambda path: plot_alpha(result.alpha, result.options, path))
     dimensions = list(run.population.space)
     write_durably(run_dir / "lineage.png", lambda path: plot_lineage(result.lineage, dimensions, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from autofr.data.shards import Shards, is_shards, open_shards
 from autofr.data.synthetic import SYNTHETIC_IDENTITIES, SYNTHETIC_IMAGES
 from autofr.engine.request import data_config
 from autofr.exceptions import AutofrError
+
+logger = logging.getLogger(__name__)
 
 
 def scan_call(call: dict[str, Any]) -> Scan | Faces | Shards | None:
@@ -38,6 +41,12 @@ def scan_call(call: dict[str, Any]) -> Scan | Faces | Shards | None:
     return found
 
 
+def log_notes(faces: Faces) -> None:
+    """Log what was skipped or is missing in a set of faces."""
+    for note in faces.notes:
+        logger.warning(note.text)
+
+
 def images_of(source: Scan | Faces | Shards | None) -> int:
     if source is None:
         return SYNTHETIC_IDENTITIES * SYNTHETIC_IMAGES
@@ -51,12 +60,10 @@ def load_call(
     if isinstance(source, Shards):
         with display.bar("reading faces to score on", sum(count for _, count in source.validation)) as advance:
             held_back = read_validation(source, image_size, advance)
-        for note in held_back.notes:
-            display.say(note)
+        log_notes(held_back)
         return source, held_back, data_config(call, source, held_back)
     faces = _faces(source, image_size, call["seed"], display)
-    for note in faces.notes:
-        display.say(note)
+    log_notes(faces)
     training, held_back = split_by_identity(faces, call["validation_identities"], call["seed"])
     return training, held_back, data_config(call, faces, held_back)
 

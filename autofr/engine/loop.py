@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,16 +14,18 @@ from autofr.data.loader import TrainingBatches
 from autofr.engine.population import Population
 from autofr.engine.scoring import Look, look_at
 from autofr.engine.validation import Validation
-from autofr.exceptions import AutofrError
+from autofr.exceptions import DivergedError
 from autofr.policies import Policy
 from autofr.runs.bank import Place, WeightBank, leader
-from autofr.runs.describe import generation_summary, member_problems
+from autofr.runs.describe import log_generation
 from autofr.runs.journal import Journal
 from autofr.runs.pareto import Trade
 from autofr.runs.record import Record
 from autofr.tracking import Tracker
 from autofr.training.recipe import Timetable
 from autofr.training.segment import train_segment
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,17 +76,16 @@ def search_loop(run: Run) -> None:
                 record = run_generation(run, run.journal.next_generation, lr_scale, advance)
             except EveryMemberDivergedError as error:
                 if lr_scale < 1:
-                    raise AutofrError(
+                    raise DivergedError(
                         f"{error}, also at half the learning rate; start anew with a lower --lr"
                     ) from error
                 lr_scale = 0.5
                 run.policy.load(policy_before)
                 advance(-error.steps)
-                run.display.say(f"{error}: the generation is rolled back, the learning rate halved")
+                logger.warning(f"{error}: the generation is rolled back, the learning rate halved")
             else:
                 run.tracker.committed()
-                for line in (*member_problems(record), generation_summary(record, run.population.space)):
-                    run.display.say(line)
+                log_generation(record, run.population.space)
                 if run.journal.next_generation < run.timetable.generations:
                     run.watch(record)
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from autofr.backbones import create_backbone
 from autofr.backbones.slices import take
 from autofr.compute.collectives import average, shared, sum_over_partners
-from autofr.compute.mesh import ALONE, Mesh, lost_contact
+from autofr.compute.mesh import ALONE, Mesh, contact
 from autofr.compute.precision import Precision
 from autofr.compute.seeding import seeded
 from autofr.data.loader import Batch
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, LostContactError
 from autofr.losses import MarginLoss
 from autofr.losses.partial_fc import PartialFC
 from autofr.runs.bank import SCORED, State
@@ -145,7 +145,7 @@ class Member:
         return nullcontext(self.backbone) if self.scored is None else lent(self.backbone, self.scored)
 
     def _if_shared(self, error: Exception) -> None:
-        if self.mesh.data > 1 and lost_contact(error):
+        if isinstance(error, LostContactError):
             raise error
         if self.mesh.data > 1:
             raise AutofrError(f"member {self.index + 1} failed on one of its ranks: {error}") from error
@@ -167,7 +167,8 @@ class Member:
         if batch.relations is not None and batch.guide != self.key:
             loss = loss + self.distil * relation_loss(embeddings, batch.relations)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        with contact() if self.mesh.data > 1 else nullcontext():  # gradients are averaged on the way
+            self.scaler.scale(loss).backward()
         self.head.scale_gradients()
         average([p.grad for p in self.losses.parameters() if p.grad is not None], self.mesh)
         self.scaler.unscale_(self.optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from autofr.space.constraints import name_of
 from autofr.space.space import SearchSpace
 from autofr.tracking import Tracker
 from autofr.training.recipe import Recipe, Timetable
+
+logger = logging.getLogger(__name__)
 
 
 def check_run_dir(run_dir: Path, resume: bool) -> None:
@@ -98,7 +101,7 @@ class Prepared:
             AutofrError: the journal holds a state that the policy does not take.
         """
         seed, size = self.call["seed"], self.call["population"]
-        batches = TrainingBatches(self._source(display, mesh), self.recipe.mask_prob, seed, self.device, mesh)
+        batches = TrainingBatches(self._source(mesh), self.recipe.mask_prob, seed, self.device, mesh)
         timetable = Timetable(self.recipe, batches.steps_per_epoch)
         policy = create_policy(self.call["policy"], self.space, seed, timetable.ramped_generations)
         if journal.records:
@@ -133,12 +136,11 @@ class Prepared:
         """Faces for a sheet of masks: those trained on, or where these are a stream, those held back."""
         return self.validation.faces if isinstance(self.training, Shards) else self.training
 
-    def _source(self, display: Display, mesh: Mesh) -> BatchSource:
+    def _source(self, mesh: Mesh) -> BatchSource:
         seed, size = self.call["seed"], self.recipe.batch_size
-        say = display.say if mesh.lead else lambda line: print(f"rank {mesh.rank}: {line}", flush=True)
         if isinstance(self.training, Shards):
-            return ShardsSource(self.training, self.recipe.image_size, size, seed, say, mesh)
-        return FacesSource(self.training, size, seed, say, mesh)
+            return ShardsSource(self.training, self.recipe.image_size, size, seed, mesh)
+        return FacesSource(self.training, size, seed, mesh)
 
     def _costs(self, journal: Journal) -> Callable[[str], float]:
         """What networks cost: as the run knows it already, or else counted or measured, once."""
@@ -256,12 +258,12 @@ def prepare(
     )
     if prepared.classes < mesh.data:
         raise AutofrError(f"{mesh.data} data ranks cannot share out {prepared.classes} identities")
-    display.say(
+    logger.info(
         f"{len(training)} images of {prepared.classes} identities to train on, {len(held_back)} of "
         f"{len(held_back.identities)} to score on; {_networks(space, recipe)} at {recipe.image_size} pixels, {device}"
     )
     if call["population"] == 1:
-        display.say(f"loss {space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
+        logger.info(f"loss {space.dimensions['loss'].names[0]}, scale {recipe.scale:g} if it names none")
     return prepared
 
 

@@ -13,7 +13,7 @@ from autofr.console import command_name
 from autofr.data import Faces
 from autofr.data.shards import Shards
 from autofr.data.synthetic import SYNTHETIC_SIZE
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, SettingsDifferError
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.policies import VERSION as POLICIES
 from autofr.runs.result import SearchResult, flatten, read_config
@@ -123,7 +123,7 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
     """Check that the run in ``run_dir`` was made with ``config``.
 
     Raises:
-        AutofrError: it was not; what differs is listed.
+        SettingsDifferError: it was not; what differs is listed.
     """
     stored, now = flatten(read_config(run_dir)), flatten(config)
     for name, field in Recipe.__dataclass_fields__.items():  # a run of an older version, from before the setting was
@@ -134,7 +134,9 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
     different = [k for k in sorted(stored.keys() | now.keys()) if k not in skipped and stored.get(k) != now.get(k)]
     if different:
         listed = "; ".join(f"{k} was {str(stored.get(k))[:200]}, is {str(now.get(k))[:200]}" for k in different)
-        raise AutofrError(f"cannot resume {run_dir} with other settings: {listed}; take those, or start anew")
+        raise SettingsDifferError(
+            f"cannot resume {run_dir} with other settings: {listed}; take those, or start anew", different
+        )
 
 
 def resume_command(run_dir: Path, config: dict[str, Any]) -> str:

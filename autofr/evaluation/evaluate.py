@@ -15,6 +15,7 @@ import torch
 from autofr.compute.device import pick_device
 from autofr.console import Display
 from autofr.data import Faces
+from autofr.data.faces import Concern
 from autofr.detection.align import SIZE, TEMPLATE
 from autofr.evaluation.bootstrap import intervals
 from autofr.evaluation.embedding import embed_set, mask_parameters
@@ -179,7 +180,7 @@ def _faces(
     elif template or (faces.landmarks is None and masked is not None and rules.template_masks):
         five = torch.from_numpy(TEMPLATE * (faces.image_size / SIZE)).float()
         faces = replace(faces, landmarks=five.expand(len(faces), 5, 2), scheme="points5")
-        kept = tuple(note for note in faces.notes if "never masked" not in note)
+        kept = tuple(note for note in faces.notes if note.concern is not Concern.MASKS)
         return replace(faces, notes=kept), TEMPLATE_LANDMARKS
     elif faces.landmarks is None and masked is not None:
         raise AutofrError(
@@ -239,8 +240,8 @@ def _measured(
         name: {rate["fmr"]: math.nan if rate["fnmr"] is None else rate["fnmr"] for rate in entry["rates"]}
         for name, entry in results.items()
     }
-    unsaid = ("kept for training", *(() if embedded.masked is not None else ("never masked",)))
-    seen = () if subject.faces is None else [n for n in subject.faces.notes if not any(u in n for u in unsaid)]
+    concerns = {Concern.DATA} if embedded.masked is None else {Concern.DATA, Concern.MASKS}
+    seen = () if subject.faces is None else [note.text for note in subject.faces.notes if note.concern in concerns]
     benchmark = {
         "protocol": rules.name,
         **rules.about(),

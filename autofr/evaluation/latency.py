@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,8 @@ from autofr.exceptions import AutofrError
 from autofr.io.images import open_image
 from autofr.models import Model, load_model
 from autofr.system.torchrun import cores
+
+logger = logging.getLogger(__name__)
 
 LIMITS = {"FRUITS-100": 100.0, "FRUITS-500": 500.0, "FRUITS-1000": 1000.0}
 """Milliseconds from photograph to embedding on one core of a CPU, as the WebFace260M benchmark sets them (Zhu et al.,
@@ -48,7 +51,6 @@ def measure_latency(
     detector: str | None = None,
     flip: bool = False,
     repeats: int = 50,
-    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Time detection, alignment and recognition of one face on this machine's CPU, batch 1.
 
@@ -59,7 +61,6 @@ def measure_latency(
             made; without any, detection is not timed.
         flip: embed the mirrored face too.
         repeats: timed calls of each stage.
-        say: takes a line for the user.
 
     Returns:
         ``threads``: by number of threads, ``stages`` (``detection``, ``alignment``, ``recognition``, ``total``; each
@@ -74,14 +75,14 @@ def measure_latency(
     # An ONNX session has threads of its own, decided when it is made.
     networks = {count: load_model(model, torch.device("cpu"), threads=count) for count in sorted({1, cores()})}
     image, known = _picture(photo)
-    finder = _finder(detector, say)
+    finder = _finder(detector)
     found = None
     if finder is not None:
         found = bool(usable(finder.detect(np.asarray(image)), finder.scheme))
         if not found and photo is not None:
             raise AutofrError(f"{finder.name} finds no face in {photo}; name another photograph")
         if not found:
-            say(
+            logger.warning(
                 f"{finder.name} does not take the drawn face for one: its search is timed, and alignment by the "
                 "drawing's own landmarks; for all stages as they are, name a photograph: --photo"
             )
@@ -130,15 +131,15 @@ def _picture(photo: str | Path | None) -> tuple[Image.Image, Known]:
     return image, (landmarks.numpy() + [left, top], "ibug68")
 
 
-def _finder(name: str | None, say: Callable[[str], None]) -> Detector | None:
+def _finder(name: str | None) -> Detector | None:
     if name is not None:
         return create_detector(name)
     for known in sorted(DETECTORS, key=lambda detector: detector != "dlib"):  # its models come with its package
         try:
             return create_detector(known)
         except AutofrError as error:  # not installed, or without its weights
-            say(f"not timed: {error}")
-    say("no detector: detection is not timed")
+            logger.warning(f"not timed: {error}")
+    logger.warning("no detector: detection is not timed")
     return None
 
 

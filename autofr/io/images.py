@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from simplejpeg import decode_jpeg
 
 from autofr.exceptions import AutofrError
@@ -57,9 +57,10 @@ def decode_image(source: Path | BinaryIO, name: str, most: int | None = None) ->
             if image.size[0] * image.size[1] > (MAX_PIXELS if most is None else most):
                 raise OSError(f"claims {image.size[0]}x{image.size[1]} pixels")
             return ImageOps.exif_transpose(image).convert("RGB")  # as the camera was held
+    except UnidentifiedImageError as error:
+        raise OSError(f"{name}: it is no image") from error
     except Exception as error:  # a broken file makes Pillow raise almost anything
-        told = "it is no image" if "<_io" in str(error) else error or type(error).__name__  # an address says nothing
-        raise OSError(f"{name}: {told}") from error
+        raise OSError(f"{name}: {error or type(error).__name__}") from error
 
 
 def decode_pixels(raw: bytes, width: int, height: int, name: str) -> tuple[Pixels, tuple[int, int]]:

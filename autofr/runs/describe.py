@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from autofr.runs.record import Record
 from autofr.space.space import SearchSpace
+
+logger = logging.getLogger(__name__)
 
 
 def drawn_names(drawn: dict[str, str]) -> list[str]:
@@ -18,6 +22,15 @@ def member_problems(record: Record) -> list[str]:
         for member, trouble in enumerate(record.troubles)
         if trouble is not None
     ]
+
+
+def log_generation(record: Record, space: SearchSpace) -> None:
+    """Log a committed generation: a warning for each member that diverged or failed, then one line on its outcome."""
+    for problem in member_problems(record):
+        logger.warning(problem)
+    for member, (drawn, reward) in enumerate(zip(record.drawn, record.rewards, strict=True)):
+        logger.debug(f"member {member + 1}: {', '.join(drawn_names(drawn))}: reward {reward}")
+    logger.info(generation_summary(record, space))
 
 
 def generation_summary(record: Record, space: SearchSpace) -> str:

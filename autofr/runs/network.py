@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from autofr.runs.bank import Entry
 from autofr.runs.journal import Journal, entry_of
 from autofr.runs.pareto import Point, Trade
 from autofr.runs.result import read_config
+
+logger = logging.getLogger(__name__)
 
 
 def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:
@@ -59,13 +60,13 @@ def _load_file(weights: Path) -> Embedder:
     return build_embedder(config, tensors, f"checkpoint {weights}")
 
 
-def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> Embedder:
+def best_embedder(run_dir: Path) -> Embedder:
     """The embedder of a run's best committed generation, from its journal and weight bank; where networks were
-    searched, the one of the Pareto set that the run prefers.
+    searched, the one of the Pareto set that the run prefers. A warning is logged where the best generation's checkpoint
+    is damaged, and another's is taken.
 
     Args:
         run_dir: the run.
-        say: takes a line where the best generation's checkpoint is damaged, and another's is taken.
 
     Raises:
         AutofrError: the run has no whole checkpoint, or its files are damaged.
@@ -77,7 +78,7 @@ def best_embedder(run_dir: Path, say: Callable[[str], None] = warnings.warn) -> 
         return point_embedder(points.pick(Trade(**run_config["trade"])), run_config, f"run {run_dir}")
     record, bank = journal.best_bank()
     for note in journal.notes:
-        say(note)
+        logger.warning(note)
     config, tensors = inference_part(entry_of(bank, record), record.network, run_config)
     config |= {"generation": record.generation, "member": record.winner}
     return build_embedder(config, tensors, f"run {run_dir}")

@@ -3,17 +3,19 @@ for. ``python -m autofr.studies.follower STUDY_DIR [KILLED]`` is that process.""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from autofr.console import command_name
 from autofr.system.subprocesses import environment, module_command
+
+logger = logging.getLogger(__name__)
 
 PAUSE, LONGEST = 20.0, 60.0
 """Seconds between two processes at least, and that the end waits for the last one."""
@@ -24,12 +26,11 @@ class Follower:
 
     Args:
         study_dir: the study's.
-        say: takes a line for the user.
         enabled: ``False`` makes every method do nothing.
     """
 
-    def __init__(self, study_dir: Path, say: Callable[[str], None], enabled: bool) -> None:
-        self.study_dir, self.say, self.enabled = study_dir, say, enabled
+    def __init__(self, study_dir: Path, enabled: bool) -> None:
+        self.study_dir, self.enabled = study_dir, enabled
         self._process: subprocess.Popen[str] | None = None
         self._started, self._said = 0.0, False
 
@@ -54,7 +55,7 @@ class Follower:
             failed = True
         if failed and process is not None:
             process.kill()
-            self.say(
+            logger.warning(
                 f"MLflow does not have all of this study; {command_name()} sync-tracking {self.study_dir} fills it in"
             )
 
@@ -65,7 +66,7 @@ class Follower:
         status = self._process.poll()
         if status and not self._said:
             self._said = True
-            self.say("MLflow failed; the study goes on")
+            logger.warning("MLflow failed; the study goes on")
         return status is not None
 
     def _start(self, *status: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.console import Display, command_name
+from autofr.console import Display, command_name, printed
 from autofr.data import Scan, scan
 from autofr.data.shards import is_shards
 from autofr.engine.prepare import check_settings
@@ -31,6 +32,8 @@ from autofr.system.subprocesses import environment, module_command
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
+
+logger = logging.getLogger(__name__)
 
 POLL, STOPPING = 1.0, 60.0
 """Seconds between two looks at what the workers did, and that they have to stop."""
@@ -144,22 +147,24 @@ def study(
     elif folder.exists() and {file.name for file in folder.iterdir()} - {"lock", "study.json.tmp"}:
         raise AutofrError(f"study directory {folder} exists; go on with --resume {folder}, or name a new one")
     folder.mkdir(parents=True, exist_ok=True)
-    with stoppable(), locked(folder / "lock", f"another process runs the study {folder}"):
+    with printed(progress), stoppable(), locked(folder / "lock", f"another process runs the study {folder}"):
         plan.save(folder)
         optuna_study = open_study(folder, plan)
         before, stopped = optuna_study.get_trials(), False
         if len(before) > trials:
             raise AutofrError(f"{folder} has {len(before)} trials already; --trials is how many in all")
-        follower = Follower(folder, display.say, tracking)
+        follower = Follower(folder, tracking)
         try:
             if workers == 1:
-                Worker(folder, plan, str(space) if isinstance(space, Path) else space, display.say).work(follower.look)
+                Worker(folder, plan, str(space) if isinstance(space, Path) else space).work(follower.look)
             else:
-                _in_processes(folder, str(space), workers, display.say, follower.look)
+                _in_processes(folder, str(space), workers, follower.look)
         except KeyboardInterrupt:
             stopped = True
             ended = sum(trial.state.is_finished() for trial in optuna_study.get_trials())
-            display.say(f"{ended} of {trials} trials have ended; go on with: {_resume_command(folder, plan, workers)}")
+            logger.warning(
+                f"{ended} of {trials} trials have ended; go on with: {_resume_command(folder, plan, workers)}"
+            )
             raise
         finally:
             if stopped or optuna_study.get_trials() != before or not before:
@@ -226,9 +231,7 @@ def _as_before(stored: Plan, now: Plan) -> Plan:
     return replace(stored, **{k: getattr(now, k) for k in moved})
 
 
-def _in_processes(
-    study_dir: Path, space: str, workers: int, say: Callable[[str], None], look: Callable[[], None]
-) -> None:
+def _in_processes(study_dir: Path, space: str, workers: int, look: Callable[[], None]) -> None:
     """Run workers until no trial is left, also of those that died at their last one."""
     plan = Plan.load(study_dir)
     command = module_command("autofr.studies.worker", str(study_dir.absolute()), space)
@@ -239,7 +242,7 @@ def _in_processes(
             for _ in range(workers)
         ]
         for process in processes:
-            threading.Thread(target=_relay, args=(process, say), daemon=True).start()
+            threading.Thread(target=_relay, args=(process,), daemon=True).start()
         try:
             while any(process.poll() is None for process in processes):
                 look()
@@ -252,7 +255,7 @@ def _in_processes(
             raise AutofrError(f"every worker of {study_dir} failed, the first with status {failed[0]}; see above")
         if all(trial.state.is_finished() for trial in open_study(study_dir, plan).get_trials(deepcopy=False)):
             return
-        say("a worker died in the midst of a trial; another goes on with it")
+        logger.warning("a worker died in the midst of a trial; another goes on with it")
     raise AutofrError(f"workers of {study_dir} die again and again; see above")
 
 
@@ -269,10 +272,10 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
             process.kill()
 
 
-def _relay(process: subprocess.Popen[str], say: Callable[[str], None]) -> None:
+def _relay(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        say(line.rstrip())
+        logger.info(line.rstrip())
 
 
 def stored_arguments(study_dir: Path, space: str | None) -> dict[str, Any]:

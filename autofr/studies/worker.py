@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofr.console import printed
 from autofr.data import Faces, load_faces, scan
 from autofr.engine.api import Pruned, search
 from autofr.exceptions import AutofrError, LockedError
@@ -28,6 +30,8 @@ from autofr.system.signals import stoppable
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "study.db"
 NAME = "autofr"
@@ -66,7 +70,6 @@ class Worker:
         study_dir: the study's.
         plan: what it is about.
         space: what each trial searches.
-        say: takes a line for the user on each trial.
         alive: asked after each generation; ``False`` ends the work as a Ctrl-C does.
     """
 
@@ -75,10 +78,9 @@ class Worker:
         study_dir: Path,
         plan: Plan,
         space: SearchSpace | str,
-        say: Callable[[str], None],
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.study_dir, self.plan, self.space, self.say, self.alive = study_dir, plan, space, say, alive
+        self.study_dir, self.plan, self.space, self.alive = study_dir, plan, space, alive
         self.study = open_study(study_dir, plan)
         self._faces = self._read_faces()
 
@@ -166,7 +168,7 @@ class Worker:
         except Pruned:
             generation = SearchResult(run_dir).records[-1].generation
             self.study.tell(trial, state=states.PRUNED)
-            self.say(f"trial {trial.number}: {told}: pruned after generation {generation + 1}")
+            logger.info(f"trial {trial.number}: {told}: pruned after generation {generation + 1}")
         except OSError:  # a full disk, a folder that is away: no fault of the trial, which can be gone on with
             raise
         except Exception as error:  # of any code: the loss may be the user's, and the memory too small for this batch
@@ -174,13 +176,13 @@ class Worker:
             said = reason if isinstance(error, AutofrError) else f"{type(error).__name__}: {reason}"
             trial.set_user_attr("error", said[:500])
             self.study.tell(trial, state=states.FAIL)
-            self.say(f"trial {trial.number}: {told}: failed: {said}")
+            logger.warning(f"trial {trial.number}: {told}: failed: {said}")
         else:
             for record in result.records:
                 report(record)
             reward = max(record.reward for record in result.records)
             self.study.tell(trial, reward)
-            self.say(f"trial {trial.number}: {told}: reward {reward:.4f}")
+            logger.info(f"trial {trial.number}: {told}: reward {reward:.4f}")
 
     def _search(
         self, run_dir: Path, begun: bool, params: dict[str, Any], watch: Callable[[Record], None]
@@ -200,10 +202,10 @@ def main() -> int:
     study_dir, space = Path(sys.argv[1]), sys.argv[2]
     parent = os.getppid()
     try:
-        with stoppable():
+        with printed(True), stoppable():
             load_space(space)
             plan = Plan.load(study_dir)
-            Worker(study_dir, plan, space, lambda line: print(line, flush=True), lambda: os.getppid() == parent).work()
+            Worker(study_dir, plan, space, lambda: os.getppid() == parent).work()
     except AutofrError as error:
         print(f"autofr: error: {error}", file=sys.stderr)
         return 2

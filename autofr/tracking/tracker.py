@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from autofr.console import command_name
 from autofr.system.subprocesses import environment, module_command
 from autofr.tracking.store import tracking_uri
+
+logger = logging.getLogger(__name__)
 
 SHARE = 0.01
 """Of the search's time, how long its end may wait for a store that is slow or down."""
@@ -30,12 +32,11 @@ class Tracker:
 
     Args:
         run_dir: the search's directory, with its configuration.
-        say: takes a line for the user; called from another thread.
         enabled: ``False`` makes every method do nothing.
     """
 
-    def __init__(self, run_dir: Path, say: Callable[[str], None], enabled: bool = True) -> None:
-        self.run_dir, self.say = run_dir, say
+    def __init__(self, run_dir: Path, enabled: bool = True) -> None:
+        self.run_dir = run_dir
         self.uri = tracking_uri(run_dir.parent)
         self._started = time.monotonic()
         self._failing = False
@@ -56,7 +57,7 @@ class Tracker:
                 start_new_session=True,  # a Ctrl-C is the search's, which says what it means
             )
         except OSError as error:
-            self.say(f"MLflow is not written: no process for it ({error}); autofr sync-tracking fills it in")
+            logger.warning(f"MLflow is not written: no process for it ({error}); autofr sync-tracking fills it in")
             return None
 
     def committed(self) -> None:
@@ -95,7 +96,7 @@ class Tracker:
                 break
             time.sleep(0.02)
         if self._process.returncode != 0:
-            self.say(
+            logger.warning(
                 f"MLflow at {self.uri} does not have all of this search; "
                 f"{command_name()} sync-tracking {self.run_dir} fills it in"
             )
@@ -114,7 +115,7 @@ class Tracker:
                 self._took, self._calling = self._heard - self._calling, 0.0
             elif kind == "failed" and not self._failing:
                 self._failing = True
-                self.say(f"MLflow at {self.uri} failed ({rest}); the search goes on, its journal is complete")
+                logger.warning(f"MLflow at {self.uri} failed ({rest}); the search goes on, its journal is complete")
             elif kind == "logged" and self._failing:
                 self._failing = False
-                self.say(f"MLflow at {self.uri} is back, with {rest} generations")
+                logger.info(f"MLflow at {self.uri} is back, with {rest} generations")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from pathlib import Path
 from autofr.exceptions import AutofrError
 from autofr.system.subprocesses import environment, module_command
 from autofr.tracking import tracking_uri
+
+logger = logging.getLogger(__name__)
 
 
 def open_ui(runs: Path, host: str, port: int) -> None:
@@ -36,7 +39,7 @@ def open_ui(runs: Path, host: str, port: int) -> None:
     if uri.startswith(("http://", "https://")):
         raise AutofrError(f"runs in {folder} are tracked by the server at {uri}: open that address in a browser")
     _check_free(host, port)
-    print(f"MLflow UI of {uri} at http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    logger.info(f"MLflow UI of {uri} at http://{host}:{port} (Ctrl-C stops it)")
     command = module_command("mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port))
     # A group of its own: MLflow starts workers, and all of them go when this process is told to.
     quiet = environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}

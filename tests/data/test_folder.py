@@ -59,7 +59,7 @@ def test_an_unreadable_image_is_named_skipped_and_counted(tmp_path: Path, make_f
     faces = load_faces(scan_folder(folder), 48)
     assert len(faces) == 47
     assert "person_0003/001.png" not in faces.names
-    assert any("1 of 48 images cannot be read" in n and "person_0003/001.png" in n for n in faces.notes)
+    assert any("1 of 48 images cannot be read" in n.text and "person_0003/001.png" in n.text for n in faces.notes)
     for other in ("000", "002"):
         (folder / "person_0003" / f"{other}.png").write_bytes(b"no image")
     with pytest.raises(AutofrError, match=r"3 of 48 images cannot be read .*over 5%"):
@@ -86,7 +86,7 @@ def test_an_identity_with_one_image_is_kept_and_told(folder: Path) -> None:
         (folder / "person_0002" / f"{name}.png").unlink()
     faces = load_faces(scan_folder(folder), 48)
     assert len(faces) == 29
-    assert sum("1 identities have one image" in note for note in faces.notes) == 1
+    assert sum("1 identities have one image" in note.text for note in faces.notes) == 1
 
 
 def test_images_without_landmarks_are_told(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_images_without_landmarks_are_told(folder: Path) -> None:
     assert faces.landmarks is not None
     assert faces.landmarks[[4, 31]].isnan().all()
     assert int(faces.landmarks[:, 0, 0].isnan().sum()) == 2
-    assert any("2 of 32 images have no usable landmarks" in note for note in faces.notes)
+    assert any("2 of 32 images have no usable landmarks" in note.text for note in faces.notes)
 
 
 def test_landmarks_that_name_none_of_the_images_are_refused(folder: Path) -> None:
@@ -133,7 +133,7 @@ def test_faces_that_are_turned_away_are_told(folder: Path) -> None:
     landmarks[3] = np.stack([x * np.cos(away) + z * np.sin(away), y], 1) * 16 + 24
     np.savez(path, names=names, landmarks=landmarks)
     faces = load_faces(scan_folder(folder), 48)
-    assert any("1 of 32 images are turned too far away: never masked" in note for note in faces.notes)
+    assert any("1 of 32 images are turned too far away: never masked" in note.text for note in faces.notes)
     kinds = faces.placement()
     assert kinds is not None
     assert (kinds == AWAY).nonzero().flatten().tolist() == [3]

@@ -57,7 +57,9 @@ def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("how", ["vanished", "truncated", "a pipe"])
-def test_an_image_that_goes_bad_is_named_and_stood_in_for(how: str, uncached: Faces, many: Path) -> None:
+def test_an_image_that_goes_bad_is_named_and_stood_in_for(
+    how: str, uncached: Faces, many: Path, logged: list[str]
+) -> None:
     bad = many / uncached.names[7]
     content = bad.read_bytes()
     bad.unlink()
@@ -68,13 +70,12 @@ def test_an_image_that_goes_bad_is_named_and_stood_in_for(how: str, uncached: Fa
     with pytest.raises(UnreadableImagesError, match=str(bad)) as caught:
         uncached.read(torch.tensor([3, 7, 9]))
     assert caught.value.places == [1]
-    said: list[str] = []
-    batches = TrainingBatches(FacesSource(uncached, 10, 0, said.append), 0.0, 0, CPU)
+    batches = TrainingBatches(FacesSource(uncached, 10, 0), 0.0, 0, CPU)
     places = [place for step in range(6) for place in batches.source.indices(step).tolist()]
     met = list(batches.batches(0, 12))
-    assert len(said) == 1
-    assert str(bad) in said[0]
-    assert "other images of the same identities stand in" in said[0]
+    assert len(logged) == 1
+    assert str(bad) in logged[0]
+    assert "other images of the same identities stand in" in logged[0]
     labels = torch.cat([batch.labels for batch in met[:6]])
     assert torch.equal(labels, uncached.labels[places])  # identities and their shares stay as they were
     assert batches.source._instead.keys() == {7}
@@ -82,13 +83,12 @@ def test_an_image_that_goes_bad_is_named_and_stood_in_for(how: str, uncached: Fa
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path) -> None:
+def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path, logged: list[str]) -> None:
     part = uncached.subset(torch.arange(20, 60))
     (many / part.names[5]).unlink()
-    said: list[str] = []
-    batches = TrainingBatches(FacesSource(part, 40, 0, said.append), 0.0, 0, CPU)
+    batches = TrainingBatches(FacesSource(part, 40, 0), 0.0, 0, CPU)
     list(batches.batches(0, 2))
-    assert part.names[5] in said[0]
+    assert part.names[5] in logged[0]
     assert batches.source._instead.keys() == {5}
 
 
@@ -96,7 +96,7 @@ def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path) -> 
 def test_too_many_bad_images_end_it_with_a_name(uncached: Faces, many: Path) -> None:
     for name in uncached.names[7:11]:
         (many / name).unlink()
-    batches = TrainingBatches(FacesSource(uncached, 60, 0, lambda line: None), 0.0, 0, CPU)
+    batches = TrainingBatches(FacesSource(uncached, 60, 0), 0.0, 0, CPU)
     with pytest.raises(AutofrError, match=f"4 images that were readable at the start no longer are: {many}/"):
         list(batches.batches(0, 2))
 

@@ -118,7 +118,7 @@ def test_a_broken_image_is_named_and_skipped(tmp_path: Path) -> None:
     records[7] = part(content(b"no image", 3))
     faces = load_faces(scan_records(write(tmp_path / "a.rec", *records)), 40)
     assert len(faces) == 39
-    assert "a.rec: 0000003/00000007" in faces.notes[0]
+    assert "a.rec: 0000003/00000007" in faces.notes[0].text
 
 
 def test_the_real_file(real_faces: Path, tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -109,8 +108,8 @@ def test_an_epoch_begins_anew_and_may_be_shorter_or_longer_than_the_shards(packe
         assert len(set(whole[:epoch])) == min(epoch, len(shards))
 
 
-def test_a_broken_image_is_named_counted_and_skipped(folder: Path, packed: Path) -> None:
-    shards, said = open_shards(packed), []
+def test_a_broken_image_is_named_counted_and_skipped(folder: Path, packed: Path, logged: list[str]) -> None:
+    shards = open_shards(packed)
     name, count = shards.train[0]
     before = [(s.name, s.image) for s in read_shard(shards, name, count)]
     raw = (packed / name).read_bytes()
@@ -118,11 +117,11 @@ def test_a_broken_image_is_named_counted_and_skipped(folder: Path, packed: Path)
     assert image is not None
     at = raw.index(image)
     (packed / name).write_bytes(raw[: at + 4] + bytes(len(image) - 4) + raw[at + len(image) :])
-    source = ShardsSource(shards, 32, 8, 0, said.append)
+    source = ShardsSource(shards, 32, 8, 0)
     read = [source.read(step) for step in range(source.steps_per_epoch + 1)]
-    assert said[0].startswith("1 of ")
-    assert before[2][0] in said[0]
-    assert said[0].endswith(": skipped")
+    assert logged[0].startswith("1 of ")
+    assert before[2][0] in logged[0]
+    assert logged[0].endswith(": skipped")
     assert all(len(part.labels) == len(part.pixels) == 8 for part in read)
 
 
@@ -178,17 +177,16 @@ def test_a_url_executes_nothing(url: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_past_the_identities(packed: Path) -> None:
+def test_labels_past_the_identities(packed: Path, logged: list[str]) -> None:
     for path in packed.glob("*.tar"):
         path.write_bytes(path.read_bytes().replace(b'"label": 0,', b'"label": 9,'))
     shards = open_shards(packed)
     with pytest.raises(AutofrError, match="has label 9, past the set's identities"):
         read_validation(shards, 32)
-    said: list[str] = []
-    source = ShardsSource(replace(shards, identities=5), 32, 8, 0, said.append)
+    source = ShardsSource(replace(shards, identities=5), 32, 8, 0)
     read = [source.read(step).labels for step in range(source.steps_per_epoch)]
     assert int(torch.cat(read).max()) < 5
-    assert said
+    assert logged
 
 
 def test_what_is_refused_before_anything_is_written(
@@ -220,7 +218,6 @@ def test_too_many_broken_images_are_refused(folder: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "shards").exists()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="webdataset reads URLs with curl, which is not here")
 def test_shards_from_a_url(packed: Path) -> None:
     handler = partial(_Quiet, directory=str(packed))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -344,7 +341,9 @@ def test_a_shard_that_is_a_pipe_is_not_waited_for(packed: Path) -> None:
     assert all(sample.image is None and "is no regular file" in sample.name for sample in found)
 
 
-def test_a_part_of_a_batch_of_which_nothing_can_be_read(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_batch_of_which_nothing_can_be_read(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
     """As where many ranks have an image each: the last ones that could be read stand in."""
     shards = open_shards(packed)
     bad = ShardStream(shards, derive_seed(0, "shards")).take(3, 1)[0]
@@ -355,26 +354,24 @@ def test_a_part_of_a_batch_of_which_nothing_can_be_read(packed: Path, monkeypatc
         return decode_samples([s._replace(image=b"no image") if s.name == bad.name else s for s in samples], *others)
 
     monkeypatch.setattr("autofr.data.sources.decode_samples", broken)
-    said: list[str] = []
-    source = ShardsSource(shards, 32, 1, 0, said.append)
+    source = ShardsSource(shards, 32, 1, 0)
     found = [source.read(step) for step in range(6)]
     assert torch.equal(found[3].pixels, expected[2].pixels)
     assert torch.equal(found[3].labels, expected[2].labels)
     assert all(torch.equal(found[i].pixels, expected[i].pixels) for i in (0, 1, 2, 4, 5))
-    assert bad.name in said[0]
+    assert bad.name in logged[0]
     with pytest.raises(AutofrError, match="no sample of a batch can be read"):
-        ShardsSource(shards, 32, 1, 0, said.append).read(3)
+        ShardsSource(shards, 32, 1, 0).read(3)
 
 
-def test_every_one_of_a_few_lost_samples_is_named_then_fewer(packed: Path) -> None:
-    said: list[str] = []
-    source = ShardsSource(replace(open_shards(packed), train=[("train-00000.tar", 10**6)]), 32, 8, 0, said.append)
+def test_every_one_of_a_few_lost_samples_is_named_then_fewer(packed: Path, logged: list[str]) -> None:
+    source = ShardsSource(replace(open_shards(packed), train=[("train-00000.tar", 10**6)]), 32, 8, 0)
     for number in range(40):
         source._met += 25
         source._tell({0: f"face {number}"})
-    assert len(said) == 16 + 1  # and the 32nd
-    assert all(f"face {number}" in said[number] for number in range(16))
-    assert "32 of 800 samples so far" in said[16]
+    assert len(logged) == 16 + 1  # and the 32nd
+    assert all(f"face {number}" in logged[number] for number in range(16))
+    assert "32 of 800 samples so far" in logged[16]
     source._met = 1000
     with pytest.raises(AutofrError, match=r"is .*shards whole"):
         source._tell(dict.fromkeys(range(11), "face"))

@@ -110,7 +110,12 @@ def test_the_others_train_as_if_it_were_not_there(
 
 @pytest.mark.parametrize("way", ["NaN", "infinite", "explodes", "infinite gradient", "NaN in its state"])
 def test_all_bad_is_rolled_back_once_then_an_error(
-    way: str, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str,
+    tiny_faces: Faces,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: list[str],
 ) -> None:
     rates = []
     train = loop.train_segment
@@ -122,16 +127,14 @@ def test_all_bad_is_rolled_back_once_then_an_error(
     monkeypatch.setattr(loop, "train_segment", train_segment)
     monkeypatch.setattr(CategoricalPolicy, "ask", lambda self, n: [{"loss": 0}] * n)
     space = SearchSpace(loss=Choice(Bad(way, calls=9), ArcFace(0.1)))
-    said: list[str] = []
-    monkeypatch.setattr("autofr.console.Display.say", lambda self, line: said.append(line))
     with pytest.raises(
         AutofrError, match=r"^every member diverged \(the first diverged: .*\), also at half .*lower --lr"
     ):
         autofr.search(space, tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert rates == [(0, 1.0), (1, 1.0), (2, 1.0), (2, 0.5)]  # 4 steps a generation: the third meets the tenth call
     assert Journal(tmp_path / "run").next_generation == 2
-    assert sum("rolled back, the learning rate halved" in line for line in said) == 1
-    assert not any("--resume" in line or "resume=" in line for line in said)  # it would diverge again
+    assert sum("rolled back, the learning rate halved" in line for line in logged) == 1
+    assert not any("--resume" in line or "resume=" in line for line in logged)  # it would diverge again
 
 
 def test_half_the_learning_rate_can_be_what_it_takes(

@@ -50,20 +50,21 @@ def test_each_stage_and_the_limits_it_meets(
     assert "FRUITS-1000" in text
 
 
-def test_a_photograph_without_a_face_is_told(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photograph_without_a_face_is_told(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
     monkeypatch.setattr(latency, "create_detector", lambda name=None: Slow(finds=False))
-    said: list[str] = []
-    found = measure_latency(net, repeats=5, say=said.append)  # the drawn face has landmarks of its own
+    found = measure_latency(net, repeats=5)  # the drawn face has landmarks of its own
     assert found["found"] is False
     assert list(found["threads"][1]["stages"]) == ["detection", "alignment", "recognition", "total"]
-    assert "does not take the drawn face for one" in said[0]
+    assert "does not take the drawn face for one" in logged[0]
     Image.new("RGB", (64, 64)).save(tmp_path / "grey.png")
     with pytest.raises(AutofrError, match=r"finds no face in .*grey\.png"):
         measure_latency(net, photo=tmp_path / "grey.png", repeats=5)
 
 
 def test_without_a_detector_limits_cannot_be_said_to_be_met(
-    net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logged: list[str]
 ) -> None:
     asked: list[str] = []
 
@@ -72,10 +73,9 @@ def test_without_a_detector_limits_cannot_be_said_to_be_met(
         raise AutofrError("no landmark detector is installed")
 
     monkeypatch.setattr(latency, "create_detector", none)
-    said: list[str] = []
-    found = measure_latency(net, repeats=5, flip=True, say=said.append)
+    found = measure_latency(net, repeats=5, flip=True)
     assert list(found["threads"][1]["stages"]) == ["alignment", "recognition", "total"]
-    assert said[-1] == "no detector: detection is not timed"
+    assert logged[-1] == "no detector: detection is not timed"
     assert all(measured["meets"] == [] for measured in found["threads"].values())
     assert asked == ["dlib", "face-alignment"]
     print_latency(found)

@@ -65,7 +65,7 @@ def test_only_the_formats_of_the_suffixes_are_read(tmp_path: Path) -> None:
     image = Image.new("RGB", (20, 10))
     for kind in ("EPS", "TIFF", "PPM", "GIF"):
         image.save(tmp_path / "face.jpg", kind)
-        with pytest.raises(OSError, match="cannot identify image file"):
+        with pytest.raises(OSError, match="it is no image"):
             open_image(tmp_path / "face.jpg")
     for kind in ("JPEG", "PNG", "BMP", "WEBP"):
         image.save(tmp_path / "face.jpg", kind)

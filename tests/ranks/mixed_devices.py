@@ -1,4 +1,4 @@
-"""Every rank's part of ``tests/engine/test_distributed.py``'s ranks on devices of two kinds. Started by torchrun."""
+"""Put ranks on devices of two kinds. Started by torchrun, by tests/engine/test_distributed.py."""
 
 import os
 

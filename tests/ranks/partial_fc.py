@@ -1,4 +1,4 @@
-"""Every rank's part of ``tests/engine/test_distributed.py``'s Partial FC: several ranks find what one does. Started by torchrun."""
+"""Compare Partial FC on several ranks with one rank. Started by torchrun, by tests/engine/test_distributed.py."""
 
 import copy
 import sys

@@ -278,7 +278,7 @@ def test_a_trial_that_was_half_asked_for_counts_for_none(
     plan = study_plan(space_file, settings, tmp_path, trials=1)
     study = open_study(tmp_path, plan)
     study.ask({"lr": plan.distributions()["lr"]})
-    worker = Worker(tmp_path, plan, str(space_file), print)
+    worker = Worker(tmp_path, plan, str(space_file))
     with ExitStack() as held:
         trial = worker._next(held)
         assert trial is not None
@@ -292,7 +292,7 @@ def test_a_trial_that_was_told_meanwhile_is_not_taken(
 ) -> None:
     """It looked as if its worker had died: it had told the trial, and left, between a look and a lock."""
     plan = study_plan(space_file, settings, tmp_path, trials=1)
-    worker = Worker(tmp_path, plan, str(space_file), print)
+    worker = Worker(tmp_path, plan, str(space_file))
     running = worker.study.ask(plan.distributions())
     take = worker._take
 
@@ -352,7 +352,7 @@ def test_a_trial_that_was_interrupted_ends_to_the_same_bits(
     (tmp_path / "again").mkdir()
     plan.save(tmp_path / "again")
     with pytest.raises(KeyboardInterrupt):
-        Worker(tmp_path / "again", plan, str(space_file), print, alive).work()
+        Worker(tmp_path / "again", plan, str(space_file), alive).work()
     result = autofr.study(space_file, study_dir=tmp_path / "again", resume=True, **how)
     assert [trial.params for trial in result.trials] == [trial.params for trial in whole.trials]
     assert [trial.value for trial in result.trials] == [trial.value for trial in whole.trials]

@@ -16,12 +16,14 @@ import pytest
 import autofr
 from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
+from autofr.console import attached
 from autofr.data import Faces
 from autofr.engine import loop
 from autofr.losses import ArcFace
 from autofr.system.lock import locked
 from autofr.tracking import tracking_uri
 from autofr.tracking.sync import sync_tracking
+from tests.logs import LinesHandler
 from tests.servers import MlflowServer, slow_relay
 
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
@@ -37,19 +39,18 @@ def search(tiny_faces: Faces, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPa
     """A tracked search in a run directory; gives what it said."""
 
     def run(run_dir: Path, before: Callable[[int], None] = lambda generation: None) -> list[str]:
-        said: list[str] = []
+        handler = LinesHandler()
         train = loop.train_segment
 
         def train_segment(*arguments: Any) -> None:
             before(arguments[3].start // len(arguments[3]))
             train(*arguments)
 
-        with monkeypatch.context() as patched:
-            patched.setattr("autofr.console.Display.say", lambda self, line: said.append(line))
+        with monkeypatch.context() as patched, attached(handler):
             patched.setattr(loop, "train_segment", train_segment)
             asked = tiny | {"tracking": True, "epochs": GENERATIONS}
             assert len(autofr.search(SPACE, tiny_faces, run_dir=run_dir, **asked).records) == GENERATIONS
-        return said
+        return handler.lines
 
     return run
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autofr.data import Faces
+from autofr.data.faces import Faces, Note
 from autofr.data.insightface_bin import read_bin
 from autofr.evaluation.protocols.base import FACE_SIZE, Embedded, Protocol, Row, check_pairs
 from autofr.evaluation.protocols.pairs import FOLDS, Pairs, folds_in_order, pair_rows
@@ -36,7 +36,7 @@ class InsightFaceBin(Protocol):
             raise AutofrError("a .bin file has no landmarks file; its masks hang on the template's five points")
         faces, self._same = read_bin(data, FACE_SIZE)
         self._hash = sha256(data)[:16]
-        return replace(faces, notes=("who is on these pairs is not known: no intervals",))
+        return replace(faces, notes=(Note("who is on these pairs is not known: no intervals"),))
 
     def rows_of(self, data: Path, progress: Callable[[str, int], Any]) -> tuple[list[str], Tensor]:
         """See :class:`Protocol`."""
