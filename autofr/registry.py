@@ -67,6 +67,11 @@ def build(
         raise AutofrError(f"{kind} '{spec}': {error}") from error
 
 
+def settings_text(settings: Mapping[str, Any]) -> list[str]:
+    """Return ``settings`` as descriptions have them: ``["m=0.3", "kind=arc"]``."""
+    return [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()]
+
+
 def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
     """The types of a maker's settings; none of another library's whose annotations are for type checkers alone."""
     try:

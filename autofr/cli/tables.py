@@ -88,7 +88,7 @@ def print_pareto(result: SearchResult, console: Console | None = None) -> None:
         name = f"[bold]{escape(point.backbone)}[/]" if chosen else escape(point.backbone)
         table.add_row(name, f"{point.cost:.4g}", f"{point.error:.4f}", told, "yes" if chosen else "")
     console.print(table)
-    network = (record.networks or record.keys)[member]
+    network = record.networks[member]
     console.print(
         f"the network in model/: {network}, of generation {record.generation + 1}", markup=False, soft_wrap=True
     )

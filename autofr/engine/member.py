@@ -248,8 +248,7 @@ class Member:
             return {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}
 
         if self.elastic:  # the slices of its family's weights that are its own
-            momenta = {f"momentum.{name}" for name in self._momenta()} - state.keys()
-            state = take(state, {n: t.shape for n, t in self._tensors().items() if n not in momenta})
+            state = take(state, {n: t.shape for n, t in self._tensors().items()})
         for k, block in enumerate(self.head.blocks):
             block.copy_(state[_centres(k)])
         self.backbone.load_state_dict(below("backbone."))
@@ -258,8 +257,7 @@ class Member:
             scale, steps = state["scaler"].tolist()
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale, "_growth_tracker": int(steps)})
         for name, momentum in self._momenta().items():
-            kept = state.get(f"momentum.{name}")  # a run of an older version has none where no step was taken
-            momentum.zero_() if kept is None else momentum.copy_(kept)
+            momentum.copy_(state[f"momentum.{name}"])
 
 
 def _centres(block: int) -> str:

@@ -16,7 +16,7 @@ from autofr.data.synthetic import SYNTHETIC_SIZE
 from autofr.exceptions import AutofrError, SettingsDifferError
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.policies import VERSION as POLICIES
-from autofr.runs.result import SearchResult, flatten, read_config
+from autofr.runs.result import FORMAT, SearchResult, flatten, read_config
 from autofr.space.constraints import name_of
 from autofr.space.dimensions import Range
 from autofr.space.load import is_space_file, shipped_spaces
@@ -53,6 +53,7 @@ def resolved_config(
     """What ``config.json`` holds: everything that decides what a run does, as JSON-able values. ``data`` is
     :func:`data_config`'s."""
     return {
+        "format": FORMAT,
         "version": __version__,
         "space": {
             "name": located(call["space"]),
@@ -93,6 +94,7 @@ def described(space: SearchSpace) -> dict[str, Any]:
         "options": space.names(),
         # Names are rounded: a resume with other bounds would go unseen.
         "ranges": {n: [d.low, d.high] for n, d in space.dimensions.items() if isinstance(d, Range)},
+        "middles": {n: list(d.middles) for n, d in space.dimensions.items() if isinstance(d, Range)},
     }
     if space.elastic is not None:
         said["family"] = space.elastic.largest
@@ -126,8 +128,6 @@ def refuse_other_settings(run_dir: Path, config: dict[str, Any]) -> None:
         SettingsDifferError: it was not; what differs is listed.
     """
     stored, now = flatten(read_config(run_dir)), flatten(config)
-    for name, field in Recipe.__dataclass_fields__.items():  # a run of an older version, from before the setting was
-        stored.setdefault(f"recipe.{name}", field.default)
     # Data and space may have moved: the fingerprint and the options say whether they are the same.
     skipped = {"version", "space.name", "data.source", "data.landmarks", "run.id", "run.started"}
     skipped |= {"run.job", "run.mesh"}  # and another number of processes may go on

@@ -47,7 +47,7 @@ def space_from_nni(search_space: Mapping[str, Any]) -> SearchSpace:
 
 def space_to_nni(space: SearchSpace) -> dict[str, Any]:
     """``space`` as an NNI search space. A loss becomes its name. :func:`autofr.losses.create_loss` reads the names of
-    autofr's losses (but for a ``MarginRamp``); those of your own your trial has to read itself.
+    autofr's losses; those of your own your trial has to read itself.
 
     Raises:
         AutofrError: a dimension is a :class:`Range`, which the tuner could not choose from.

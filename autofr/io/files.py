@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, DamagedFileError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,14 +178,14 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        AutofrError: it is damaged.
+        DamagedFileError: it is damaged.
     """
     if path.stat().st_size > MAX_JSON:
-        raise AutofrError(f"{path} is damaged: it has {path.stat().st_size} bytes, over {MAX_JSON}")
+        raise DamagedFileError(f"{path} is damaged: it has {path.stat().st_size} bytes, over {MAX_JSON}")
     try:
         return parse_json(path.read_bytes())
     except ValueError as error:
-        raise AutofrError(f"{path} is damaged: {error}") from error
+        raise DamagedFileError(f"{path} is damaged: {error}") from error
 
 
 def parse_json(text: bytes) -> Any:

@@ -15,7 +15,6 @@ from autofr.losses.lfs_softmax import LFSSoftmax
 from autofr.losses.magface import MagFace
 from autofr.losses.mv_softmax import MVSoftmax
 from autofr.losses.norm_softmax import NormSoftmax
-from autofr.losses.ramp import MarginRamp
 from autofr.losses.sphereface2 import SphereFace2
 from autofr.losses.subcentre_arcface import SubCentreArcFace
 from autofr.losses.uniface import UniFace
@@ -62,7 +61,6 @@ __all__ = [
     "MVSoftmax",
     "MagFace",
     "MarginLoss",
-    "MarginRamp",
     "NormSoftmax",
     "SphereFace2",
     "SubCentreArcFace",

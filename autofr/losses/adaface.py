@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from autofr.losses.angles import add_angle
-from autofr.losses.base import AdditiveMarginLoss, of_target, with_target
+from autofr.losses.base import AdditiveMarginLoss, of_target, other_than, with_target
 from autofr.losses.cosface import cosine_margin
 
 
@@ -56,7 +57,5 @@ class AdaFace(AdditiveMarginLoss):
         # One face has no deviation; nan would stay in the average for ever.
         self.norm_std += weight * (lengths.std(correction=min(1, len(lengths) - 1)) - self.norm_std)
 
-    def settings(self) -> list[str]:
-        extra = [f"h={self.h:g}"] if self.h != 0.333 else []
-        extra += [f"t_alpha={self.t_alpha:g}"] if self.t_alpha != 0.01 else []
-        return super().settings() + extra
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **other_than({"h": 0.333, "t_alpha": 0.01}, self)}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from autofr.registry import settings_text
 
 
 class MarginLoss(nn.Module):
@@ -101,11 +105,15 @@ class MarginLoss(nn.Module):
         return cosines.shape[1] if self.classes is None else self.classes
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self.settings())})"
+        return f"{type(self).__name__}({', '.join(settings_text(self.settings()))})"
 
-    def settings(self) -> list[str]:
-        """What tells this loss from another of its class, as ``name=value``: its name in tables is made of it."""
-        return [] if self.s is None else [f"{self._scale_name}={self.s:g}"]
+    def settings(self) -> dict[str, Any]:
+        """Return what tells this loss from another of its class: its arguments by name.
+
+        Its name in tables is made of them, and numbers among them are the coordinates by which a policy knows which
+        losses of a pool are alike (:mod:`autofr.policies.kernel`).
+        """
+        return {} if self.s is None else {self._scale_name: float(self.s)}
 
     def _norms(self, norms: Tensor | None) -> Tensor:
         if norms is None:
@@ -125,14 +133,18 @@ class AdditiveMarginLoss(MarginLoss):
         super().__init__(s)
         self.m = m
 
-    def settings(self) -> list[str]:
-        return [f"m={self.m:g}", *super().settings()]
+    def settings(self) -> dict[str, Any]:
+        return {"m": float(self.m), **super().settings()}
+
+
+def other_than(usual: Mapping[str, float], loss: MarginLoss) -> dict[str, float]:
+    """Return the settings of ``loss`` whose values are not the ``usual`` ones: tables leave those out."""
+    return {name: float(getattr(loss, name)) for name, value in usual.items() if getattr(loss, name) != value}
 
 
 def goes_by_parts(loss: MarginLoss) -> bool:
     """Whether :meth:`MarginLoss.cost` says the same as ``forward``: not where a subclass gave the latter alone."""
-    inner = getattr(loss, "loss", loss)
-    order = [*type(inner).__mro__]
+    order = [*type(loss).__mro__]
     first = {name: next(i for i, kind in enumerate(order) if name in vars(kind)) for name in ("forward", "cost")}
     return first["cost"] <= first["forward"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from autofr.losses.angles import scale_angle
@@ -36,5 +38,5 @@ class CombinedMargin(MarginLoss):
         m1 = 1 + (self.m1 - 1) * self.ramp
         return scale_angle(cosine, m1, self.m2 * self.ramp) - self.m3 * self.ramp
 
-    def settings(self) -> list[str]:
-        return [f"m1={self.m1:g}", f"m2={self.m2:g}", f"m3={self.m3:g}", *super().settings()]
+    def settings(self) -> dict[str, Any]:
+        return {"m1": float(self.m1), "m2": float(self.m2), "m3": float(self.m3), **super().settings()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from autofr.losses.arcface import ArcFace
-from autofr.losses.base import of_target, with_target
+from autofr.losses.base import of_target, other_than, with_target
 
 
 class CurricularFace(ArcFace):
@@ -42,6 +44,5 @@ class CurricularFace(ArcFace):
         others = torch.where(cosines > paid.unsqueeze(1), eased, cosines)
         return self.scale * with_target(others, labels, paid)
 
-    def settings(self) -> list[str]:
-        extra = [f"alpha={self.alpha:g}"] if self.alpha != 0.99 else []
-        return super().settings() + extra
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **other_than({"alpha": 0.99}, self)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,5 +54,5 @@ class ElasticFace(KindedMarginLoss):
         paid = self.pay(target, (margins * self.ramp).to(target.dtype))
         return self.scale * with_target(cosines, labels, paid)
 
-    def settings(self) -> list[str]:
-        return [*super().settings(), f"sigma={self.sigma:g}", *(["plus=True"] if self.plus else [])]
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "sigma": float(self.sigma), **({"plus": True} if self.plus else {})}

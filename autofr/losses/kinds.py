@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from autofr.losses.angles import add_angle
@@ -31,5 +33,5 @@ class KindedMarginLoss(AdditiveMarginLoss):
         """The target cosine after a margin ``m`` of this kind, a number or (B,)."""
         return add_angle(cosine, m) if self.kind == "arc" else cosine - m
 
-    def settings(self) -> list[str]:
-        return [*super().settings(), f"kind={self.kind}"]
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "kind": self.kind}

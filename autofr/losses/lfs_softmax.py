@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,5 +45,5 @@ class LFSSoftmax(MarginLoss):
         a = 1 - (1 - self.a) ** self.ramp
         return torch.log1p(a * torch.expm1(log_p)) - log_p
 
-    def settings(self) -> list[str]:
-        return [f"a={self.a:g}", *super().settings()]
+    def settings(self) -> dict[str, Any]:
+        return {"a": float(self.a), **super().settings()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor
 
 from autofr.losses.angles import add_angle
 from autofr.losses.arcface import radians
-from autofr.losses.base import MarginLoss, of_target, with_target
+from autofr.losses.base import MarginLoss, of_target, other_than, with_target
 
 
 class MagFace(MarginLoss):
@@ -60,7 +61,7 @@ class MagFace(MarginLoss):
     def _lengths(self, norms: Tensor | None) -> Tensor:
         return self._norms(norms).clamp(self.l_a, self.u_a)
 
-    def settings(self) -> list[str]:
-        extra = [f"l_a={self.l_a:g}", f"u_a={self.u_a:g}"] if (self.l_a, self.u_a) != (10, 110) else []
-        extra += [f"lambda_g={self.lambda_g:g}"] if self.lambda_g != 35 else []
-        return [f"l_m={self.l_m:g}", f"u_m={self.u_m:g}", *super().settings(), *extra]
+    def settings(self) -> dict[str, Any]:
+        margins = {"l_m": float(self.l_m), "u_m": float(self.u_m)}
+        norms = {"l_a": float(self.l_a), "u_a": float(self.u_a)} if (self.l_a, self.u_a) != (10, 110) else {}
+        return {**margins, **super().settings(), **norms, **other_than({"lambda_g": 35}, self)}

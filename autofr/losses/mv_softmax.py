@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,5 +46,5 @@ class MVSoftmax(KindedMarginLoss):
         others = torch.where(cosines > paid.unsqueeze(1), pressed, cosines)
         return self.scale * with_target(others, labels, paid)
 
-    def settings(self) -> list[str]:
-        return [*super().settings(), f"t={self.t:g}", *([] if self.adaptive else ["adaptive=False"])]
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "t": float(self.t), **({} if self.adaptive else {"adaptive": False})}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autofr.losses.base import BinaryMarginLoss, of_target, with_target
+from autofr.losses.base import BinaryMarginLoss, of_target, other_than, with_target
 from autofr.losses.cosface import cosine_margin
 
 
@@ -60,8 +61,6 @@ class SphereFace2(BinaryMarginLoss):
         # The two are the same number; one of them is free of cancellation.
         return math.log(2 * z / sum_of_roots) - other if z <= 1 else math.log(sum_of_roots / 2) - target
 
-    def settings(self) -> list[str]:
-        extra = [f"t={self.t:g}"] if self.t != 3 else []
-        extra += [f"lambda_={self.lambda_:g}"] if self.lambda_ != 0.7 else []
-        extra += [f"lw={self.lw:g}"] if self.lw != 50 else []
-        return super().settings() + extra
+    def settings(self) -> dict[str, Any]:
+        usual = {"t": 3, "lambda_": 0.7, "lw": 50}
+        return {**super().settings(), **other_than(usual, self)}

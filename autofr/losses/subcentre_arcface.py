@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autofr.losses.arcface import ArcFace
 
 
@@ -22,5 +24,5 @@ class SubCentreArcFace(ArcFace):
             raise ValueError(f"SubCentreArcFace's k is a whole number, 1 or more, got {k}")
         self.sub_centres = k
 
-    def settings(self) -> list[str]:
-        return [*super().settings(), f"k={self.sub_centres}"]
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "k": self.sub_centres}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autofr.losses.base import BinaryMarginLoss, of_target, with_target
+from autofr.losses.base import BinaryMarginLoss, of_target, other_than, with_target
 from autofr.losses.cosface import cosine_margin
 
 
@@ -38,6 +39,5 @@ class UniFace(BinaryMarginLoss):
     def cost(self, own: Tensor, others: Tensor, norms: Tensor | None = None) -> Tensor:
         return F.softplus(-own) + self.lambda_ * others
 
-    def settings(self) -> list[str]:
-        extra = [f"lambda_={self.lambda_:g}"] if self.lambda_ != 1 else []
-        return super().settings() + extra
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **other_than({"lambda_": 1}, self)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -36,33 +37,25 @@ def lines(dimension: Dimension) -> list[dict[int, float]]:
     if isinstance(dimension, Range):
         line = {k: dimension.at((k + 0.5) / len(dimension)) for k in range(len(dimension))}
         return [line] if len(line) > 1 else []
-    kinds: dict[Hashable, dict[int, tuple[str, ...]]] = {}
+    kinds: dict[Hashable, dict[int, dict[str, Any]]] = {}
     for k, option in enumerate(dimension.options):
         settings = _settings(option)
-        kinds.setdefault((type(option) in (int, float) or type(option), _names(settings)), {})[k] = settings
+        kinds.setdefault((type(option) in (int, float) or type(option), tuple(settings)), {})[k] = settings
     found = []
     for options in kinds.values():
-        columns = [*zip(*options.values(), strict=True)]
-        different = [column for column in columns if len(set(column)) > 1]
-        numbers = [_number(text) for text in different[0]] if len(different) == 1 else []
-        known = [number for number in numbers if number is not None]
-        if known and len(known) == len(numbers) == len(set(known)):
-            found.append(dict(zip(options, known, strict=True)))
+        columns = [*zip(*(settings.values() for settings in options.values()), strict=True)]
+        different = [column for column in columns if any(value != column[0] for value in column)]
+        numbers = [float(value) for value in different[0] if _is_number(value)] if len(different) == 1 else []
+        if numbers and len(options) == len(numbers) == len(set(numbers)):
+            found.append(dict(zip(options, numbers, strict=True)))
     return found
 
 
-def _settings(option: Any) -> tuple[str, ...]:
-    told = getattr(option, "settings", None)
-    return tuple(told()) if callable(told) else (str(option),)
+def _settings(option: Any) -> dict[str, Any]:
+    """Return the settings of an option by name; one without settings is one itself."""
+    settings = getattr(option, "settings", None)
+    return dict(settings()) if callable(settings) else {"": option}
 
 
-def _names(settings: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(text.rpartition("=")[0] for text in settings)
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text.rpartition("=")[2])
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

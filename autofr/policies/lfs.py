@@ -13,8 +13,6 @@ from autofr.policies.without_replacement import set_weights
 from autofr.space.dimensions import Value
 from autofr.space.space import Assignment, SearchSpace
 
-BASELINES = ("mean", "moving")
-
 
 class LFS(CategoricalPolicy):
     """Loss Function Search (Wang et al., ICML 2020) over options, as MAN (ICCV 2021 workshops) uses it.
@@ -36,8 +34,6 @@ class LFS(CategoricalPolicy):
         betas: Adam's decay rates, LFS's (0.5, 0.999).
         floor: lower bound of every α; at most 1/(2K) is used, so that a large pool can still move.
         temperature: above 0; below 1 α follows θ more sharply.
-        baseline: what a reward is compared with: ``mean`` and spread of its generation, or their ``moving`` averages
-            over the generations before.
         replacement: see :class:`CategoricalPolicy`.
         warmup: generations at the start whose rewards are not learned from (LFS starts at its third epoch): the
             margins are still being ramped in.
@@ -54,7 +50,6 @@ class LFS(CategoricalPolicy):
         betas: tuple[float, float] = (0.5, 0.999),
         floor: float = 0.02,
         temperature: float = 1.0,
-        baseline: str = "mean",
         replacement: bool = True,
         warmup: int = 2,
     ) -> None:
@@ -66,12 +61,9 @@ class LFS(CategoricalPolicy):
             raise ValueError(f"floor is from 0 to below 1, got {floor}")
         if not (isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= b < 1 for b in betas)):
             raise ValueError(f"betas are two numbers from 0 to below 1, got {betas!r}")
-        if baseline not in BASELINES:
-            raise ValueError(f"baseline is {' or '.join(BASELINES)}, got {baseline!r}")
         self.lr, self.betas, self.floor, self.temperature = lr, betas, floor, temperature
-        self.baseline, self.warmup = baseline, whole("warmup", warmup)
+        self.warmup = whole("warmup", warmup)
         self.told = self.steps = 0
-        self.past: list[float] = []  # moving averages of the mean and the spread of rewards
         self.theta = {name: self._start(name) for name in space}
         self.first = {name: np.zeros_like(theta) for name, theta in self.theta.items()}  # Adam's moments
         self.second = {name: np.zeros_like(theta) for name, theta in self.theta.items()}
@@ -103,18 +95,14 @@ class LFS(CategoricalPolicy):
         self.told += 1
         if self.told <= self.warmup or not len(finite(rewards)):
             return
-        advantages = self._advantages(worst_for_nan(rewards), finite(rewards))
+        advantages = self.advantages(worst_for_nan(rewards), finite(rewards))
         self.steps += 1
         for name in self.space:
             self._ascend(name, self._gradient(name, [a[name] for a in assignments], advantages))
 
-    def _advantages(self, rewards: Floats, known: Floats) -> Floats:
-        """``rewards`` against the baseline, whose moving averages are of the ``known`` ones alone."""
-        now = [float(rewards.mean()), float(np.ptp(rewards))]
-        mean, spread = self.past if self.baseline == "moving" and self.past else now
-        latest = [float(known.mean()), float(np.ptp(known))]
-        self.past = [0.7 * old + 0.3 * new for old, new in zip(self.past or latest, latest, strict=True)]
-        return 2 * (rewards - mean) / (spread + 1e-6)
+    def advantages(self, rewards: Floats, known: Floats) -> Floats:
+        """Return ``rewards`` against their mean, in units of their spread; ``known`` are those of sound members."""
+        return np.asarray(2 * (rewards - rewards.mean()) / (np.ptp(rewards) + 1e-6))
 
     def _gradient(self, name: str, drawn: Sequence[Value], advantages: Floats) -> Floats:
         """The gradient by θ of the expected advantage, estimated."""
@@ -139,13 +127,13 @@ class LFS(CategoricalPolicy):
 
     def state(self) -> dict[str, Any]:
         arrays = {key: {n: a.tolist() for n, a in getattr(self, key).items()} for key in _ARRAYS}
-        return {**super().state(), **arrays, "told": self.told, "steps": self.steps, "past": list(self.past)}
+        return {**super().state(), **arrays, "told": self.told, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
         for key in _ARRAYS:
             setattr(self, key, {n: np.asarray(a, dtype=np.float64) for n, a in state[key].items()})
-        self.told, self.steps, self.past = state["told"], state["steps"], list(state["past"])
+        self.told, self.steps = state["told"], state["steps"]
 
 
 _ARRAYS = ("theta", "first", "second")

@@ -34,7 +34,7 @@ class LFSGaussian(LFS):
         lr: Adam's learning rate, in shares of the range (and for options as in :class:`LFS`). LFS publishes 0.05, and
             0.2 for ``sigma``; 0.4 and 0.1 lost less on measured rewards (``experiments/policy_regret``).
         sigma: deviation, as a share of the range, 0.01 to 10.
-        betas, floor, baseline, warmup: see :class:`LFS`.
+        betas, floor, warmup: see :class:`LFS`.
         temperature, replacement: see :class:`LFS`; of dimensions that are no range.
 
     Raises:
@@ -51,7 +51,6 @@ class LFSGaussian(LFS):
         betas: tuple[float, float] = (0.5, 0.999),
         floor: float = 0.02,
         temperature: float = 1.0,
-        baseline: str = "mean",
         replacement: bool = True,
         warmup: int = 2,
     ) -> None:
@@ -63,7 +62,7 @@ class LFSGaussian(LFS):
         if not 0.01 <= sigma <= 10:
             raise ValueError(f"sigma is a share of the range, 0.01 to 10, got {sigma}")
         self.sigma = sigma
-        super().__init__(space, seed, lr, betas, floor, temperature, baseline, replacement, warmup)
+        super().__init__(space, seed, lr, betas, floor, temperature, replacement, warmup)
 
     def _start(self, name: str) -> Floats:
         return np.array([0.5]) if self._is_range(name) else super()._start(name)

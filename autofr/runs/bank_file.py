@@ -158,8 +158,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _header(path: Path, file: Any) -> dict[str, Any]:
     try:
         about = file.metadata()
-        # An older version's header has the origins alone.
-        header = parse_json((about["bank"] if "bank" in about else f'{{"origins": {about["origins"]}}}').encode())
+        header = parse_json(about["bank"].encode())
         shards = header.get("shards", [])
         if not (isinstance(shards, list) and len(shards) <= MAX_SHARDS and all(isinstance(s, str) for s in shards)):
             raise ValueError("its list of shards is none")

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autofr.compute.mesh import ALONE, Mesh
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, DamagedFileError
 from autofr.io.files import append_durably, sha256, write_bytes, write_durably
 from autofr.runs.bank import Entry, WeightBank
 from autofr.runs.bank_file import load_bank, save_bank, save_shards, shards_are_whole
@@ -85,10 +85,10 @@ class Journal:
         """This journal, if no line is damaged.
 
         Raises:
-            AutofrError: one is.
+            DamagedFileError: one is.
         """
         if self.damage is not None:
-            raise AutofrError(
+            raise DamagedFileError(
                 f"{self.damage}; restore the file, or see with --resume {self.run_dir} what can be gone on from"
             )
         return self
@@ -182,7 +182,7 @@ class Journal:
             records.pop()
         if not records and (self.records or self.damage is not None):
             told = "" if self.damage is None else f"{self.damage}, and "
-            raise AutofrError(
+            raise DamagedFileError(
                 f"{told}no checkpoint in {self.checkpoints} of the generations before is whole; restore the file, or "
                 "start again in another --run-dir"
             )

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from autofr.backbones.embedder import CONFIG, WEIGHTS, Embedder, build_embedder
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, DamagedFileError
 from autofr.io.files import read_json, sha256
 from autofr.runs.bank import Entry
 from autofr.runs.journal import Journal, entry_of
@@ -56,7 +56,7 @@ def _load_file(weights: Path) -> Embedder:
     if config.pop("sha256", None) not in (None, sha256(weights)):
         again = weights.parent.parent / "journal.jsonl"
         remedy = f"; delete {weights.parent}: the checkpoints have it too" if again.is_file() else ""
-        raise AutofrError(f"checkpoint {weights} is damaged: it is not what was written{remedy}")
+        raise DamagedFileError(f"checkpoint {weights} is damaged: it is not what was written{remedy}")
     return build_embedder(config, tensors, f"checkpoint {weights}")
 
 

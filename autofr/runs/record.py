@@ -7,7 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from autofr.io.files import parse_json
@@ -22,21 +22,20 @@ class Record:
     Attributes:
         generation: from 0.
         epoch: epochs trained by the end of it.
-        assignments: what each member drew, and ``drawn``, by name (empty in journals of older versions).
+        assignments: what each member drew, and ``drawn``, by name.
         keys: structural key of each member's weights.
         parents: member of the generation before whose weights each continued; ``None``: initial weights, or older.
         losses: mean training loss; ``None``: not finite.
         scores: ``sfr`` and ``mfr`` of each; ``before`` has those of the initial weights, in generation 0 only.
-        rewards: higher is better; ``None``: diverged or failed, and ``troubles`` says how (``None``: all well; empty
-            in journals of older versions).
+        rewards: higher is better; ``None``: diverged or failed, and ``troubles`` says how (``None``: all well).
         winner: the member whose weights the others of its key continue.
         alone: ``sfr``, ``mfr`` and ``reward`` of the winner after it went on alone; ``None``: all trained the whole
             generation.
-        trained: epochs trained, of all members together (0 in journals of older versions).
+        trained: epochs trained, of all members together.
         alpha: probabilities after the generation, by dimension.
         policy: the policy's state.
         lr_scale: factor on the learning rate, 1 or (after a rollback) 0.5.
-        seconds: wall time, and ``finished``, when it ended (Unix time; 0 in journals of older versions).
+        seconds: wall time, and ``finished``, when it ended (Unix time).
         checkpoint, sha256: file of the weight bank, and its hash.
     """
 
@@ -53,14 +52,14 @@ class Record:
     policy: dict[str, Any]
     lr_scale: float
     seconds: float
-    before: dict[str, float | None] | None = None
-    drawn: list[dict[str, str]] = field(default_factory=list)
-    troubles: list[str | None] = field(default_factory=list)
-    finished: float = 0.0
-    networks: list[str] = field(default_factory=list)
-    costs: list[float] = field(default_factory=list)
-    alone: dict[str, float | None] | None = None
-    trained: float = 0.0
+    before: dict[str, float | None] | None
+    drawn: list[dict[str, str]]
+    troubles: list[str | None]
+    finished: float
+    networks: list[str]
+    costs: list[float]
+    alone: dict[str, float | None] | None
+    trained: float
     checkpoint: str = ""
     sha256: str = ""
 
@@ -77,8 +76,8 @@ class Record:
 
     @property
     def network(self) -> str:
-        """The winner's backbone. An older version's record has its key alone, which was the same."""
-        return (self.networks or self.keys)[self.winner]
+        """The winner's backbone."""
+        return self.networks[self.winner]
 
     @property
     def points(self) -> list[Point]:
@@ -104,15 +103,14 @@ class Record:
         values = parse_json(line)
         if not isinstance(values, dict):
             raise ValueError("it is no object")
-        checksum = values.pop("crc32", None)  # older versions wrote none
-        if checksum is not None and checksum != zlib.crc32(json.dumps(values).encode()):
+        if values.pop("crc32", None) != zlib.crc32(json.dumps(values).encode()):
             raise ValueError("its checksum does not fit")
-        missing = [f.name for f in fields(cls) if f.name not in values and f.name in _REQUIRED]
+        missing = [f.name for f in fields(cls) if f.name not in values]
         strange = sorted(values.keys() - {f.name for f in fields(cls)})
         if missing or strange:
             raise ValueError(f"it lacks {', '.join(missing)}" if missing else f"it has {', '.join(strange)[:80]}")
         for name, check in _CHECKS.items():
-            if name in values and not check(values[name]):
+            if not check(values[name]):
                 raise ValueError(f"its {name} is {str(values[name])[:40]}")
         record = cls(**values)
         record._check_lengths()
@@ -120,14 +118,11 @@ class Record:
 
     def _check_lengths(self) -> None:
         members = len(self.assignments)
-        for name in ("keys", "parents", "losses", "scores", "rewards"):
+        for name in ("keys", "networks", "parents", "losses", "scores", "rewards", "drawn", "troubles"):
             if len(getattr(self, name)) != members:
                 raise ValueError(f"it has {members} assignments, but {len(getattr(self, name))} {name}")
-        if self.costs and not self.networks:
-            raise ValueError("it has costs of networks without names")
-        for name in ("drawn", "troubles", "networks", "costs"):
-            if len(getattr(self, name)) not in (0, members):
-                raise ValueError(f"it has {members} assignments, but {len(getattr(self, name))} of {name}")
+        if len(self.costs) not in (0, members):
+            raise ValueError(f"it has {members} assignments, but {len(self.costs)} costs")
         if not 0 <= self.winner < members or self.rewards[self.winner] is None:
             raise ValueError(f"its winner is {self.winner}")
         if any(self.alpha.keys() != assignment.keys() for assignment in self.assignments):
@@ -185,5 +180,3 @@ _CHECKS: Mapping[str, Any] = {
     "checkpoint": lambda value: _text(value) and re.fullmatch(r"gen-\d{4,12}\.safetensors", value) is not None,
     "sha256": lambda value: _text(value) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
 }
-_OPTIONAL = {"before", "drawn", "troubles", "finished", "networks", "costs", "alone", "trained"}
-_REQUIRED = {f.name for f in fields(Record)} - _OPTIONAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, RunFormatError
 from autofr.io.files import read_json
 from autofr.runs.journal import Journal
 from autofr.runs.pareto import PRICES, ParetoSet, Point, Trade
 from autofr.runs.record import Record
 
+FORMAT = 1
+"""Of a run directory's files. A run of another format is refused: raise it when they change."""
 ENDED = "ended.json"
 """How a search ended that did not end well: its ``status``, ``KILLED`` or ``FAILED``."""
 
@@ -78,14 +81,9 @@ class SearchResult:
     def best(self) -> dict[str, str]:
         """The search's answer: for every dimension the option with the highest α (of equals, the first); of a range,
         the middle of the interval with the highest."""
-        space, answer = self.config["space"], {}
-        for dim, k in self.leading.items():
-            answer[dim] = space["options"][dim][k]
-            if dim in space.get("ranges", {}):
-                (low, high), bins = space["ranges"][dim], len(space["options"][dim])
-                middle = low + (high - low) * (k + 0.5) / bins
-                answer[dim] = re.sub(r"=[^=,]*\.\.[^,)]*", f"={middle:.4g}", answer[dim], count=1)
-        return answer
+        space = self.config["space"]
+        names = space["options"] | space["middles"]
+        return {dim: names[dim][k] for dim, k in self.leading.items()}
 
     @property
     def leading(self) -> dict[str, int]:
@@ -107,25 +105,18 @@ class SearchResult:
                 "generation": r.generation,
                 "member": m,
                 "parent": r.parents[m],
-                **self.drawn(r, m),
+                **r.drawn[m],
                 **({"cost": r.costs[m]} if r.costs else {}),
                 "reward": r.rewards[m],
                 **r.scores[m],
                 "loss_value": r.losses[m],
-                "trouble": r.troubles[m] if r.troubles else None,
+                "trouble": r.troubles[m],
                 **({"reward_alone": r.alone["reward"] if m == r.winner else None} if r.alone else {}),
                 "winner": m == r.winner,
             }
             for r in self.records
             for m in range(len(r.assignments))
         ]
-
-    def drawn(self, record: Record, member: int) -> dict[str, str]:
-        """What ``member`` drew in the generation of ``record``, by name."""
-        if record.drawn:
-            return record.drawn[member]
-        options = self.config["space"]["options"]  # an older version's record: options only
-        return {dim: options[dim][int(i)] for dim, i in record.assignments[member].items()}
 
     @property
     def scores(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
@@ -147,15 +138,13 @@ class SearchResult:
             generation, member = point.generation, point.member
         if isinstance(generation, int) and 0 <= generation < len(self.records):
             record = self.records[generation]
-            known = isinstance(member, int) and 0 <= member < len(record.scores)  # an older version did not say
-            return record, member if known and isinstance(member, int) else record.winner
+            return record, member if isinstance(member, int) and 0 <= member < len(record.scores) else record.winner
         best = Journal(self.run_dir).best()
         return best, best.winner
 
     @property
     def trainings(self) -> float:
-        """Images trained so far by all members, as a multiple of one training of as many epochs; 0: an older version's
-        run, which did not say."""
+        """Images trained so far by all members, as a multiple of one training of as many epochs."""
         return sum(record.trained for record in self.records) / self.records[-1].epoch
 
     @property
@@ -187,6 +176,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     """The resolved configuration of the run in ``run_dir``.
 
     Raises:
+        RunFormatError: another version of autofr wrote it.
         AutofrError: there is none, or it is damaged.
     """
     path = run_dir / "config.json"
@@ -195,9 +185,24 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise AutofrError(f"{run_dir} is no run directory: it has no config.json")
     loaded = read_json(path)
+    if isinstance(loaded, dict) and "recipe" in loaded:  # else it is no configuration at all
+        check_format(loaded, run_dir)
     if not _is_config(loaded):
         raise AutofrError(f"{path} is no configuration of a run; give the run directory itself, or restore the file")
     return dict(loaded)
+
+
+def check_format(stored: Mapping[str, Any], folder: Path) -> None:
+    """Check that the files of a run or a study in ``folder``, of which ``stored`` is one, are of this version's format.
+
+    Raises:
+        RunFormatError: another version of autofr wrote them.
+    """
+    if stored.get("format") != FORMAT:
+        raise RunFormatError(
+            f"{folder} was written by another version of autofr: its format is {stored.get('format')}, this one reads "
+            f"{FORMAT}; use that version, or start anew"
+        )
 
 
 def _is_config(loaded: Any) -> bool:
@@ -213,24 +218,32 @@ def _is_config(loaded: Any) -> bool:
         has(loaded, space=dict, data=dict, recipe=dict, policy=str, population=count, seed=count, device=str)
         and 1 <= loaded["population"] <= 10_000
         and has(loaded["space"], options=dict, name=text)
-        and isinstance(loaded["space"].get("ranges", {}), dict)
         and all(
             isinstance(names, list) and all(isinstance(name, str) for name in names) and names
             for names in loaded["space"]["options"].values()
         )
-        and all(_is_interval(ends) for ends in loaded["space"].get("ranges", {}).values())
+        and has(loaded["space"], ranges=dict, middles=dict)
+        and loaded["space"]["ranges"].keys() == loaded["space"]["middles"].keys() <= loaded["space"]["options"].keys()
+        and all(_is_interval(ends) for ends in loaded["space"]["ranges"].values())
+        and all(_are_middles(names, loaded["space"]["options"][d]) for d, names in loaded["space"]["middles"].items())
         and _is_architecture(loaded["space"], loaded.get("trade"))
         and has(loaded["data"], source=text, landmarks=text, images=count, identities=count, fingerprint=str)
         and has(loaded["recipe"], image_size=count, embedding_dim=count, fmr=int | float)
         and isinstance(loaded["data"].get("validation_identities", ""), int | NoneType)
         and isinstance(loaded["data"].get("landmark_scheme"), text)
-        and has(loaded.get("run", {"started": 0}), started=int | float)
-        and abs(loaded.get("run", {"started": 0})["started"]) < 1e12
+        and has(loaded, run=dict)
+        and has(loaded["run"], id=str, started=int | float)
+        and re.fullmatch("[0-9a-f]{32}", loaded["run"]["id"]) is not None
+        and abs(loaded["run"]["started"]) < 1e12
     )
 
 
 def _is_interval(ends: Any) -> bool:
     return isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+
+
+def _are_middles(names: Any, options: list[str]) -> bool:
+    return isinstance(names, list) and len(names) == len(options) and all(isinstance(name, str) for name in names)
 
 
 def _is_architecture(space: dict[str, Any], trade: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from autofr.exceptions import AutofrError
+from autofr.registry import settings_text
 
 if TYPE_CHECKING:
     import numpy as np  # `autofr --help` does not wait for it
@@ -120,10 +121,9 @@ class Range:
 
     def _named(self, option: Any, value: str) -> str:
         """``option``'s name with ``value`` for its parameter, and all its other settings."""
-        said = f"{self.parameter}={value}"
-        settings: list[str] = getattr(option, "settings", list)()
-        others = [s for s in settings if not s.startswith(f"{self.parameter}=")]
-        return f"{type(option).__name__}({', '.join([said, *others])})"
+        settings: dict[str, Any] = getattr(option, "settings", dict)()
+        others = {name: setting for name, setting in settings.items() if name != self.parameter}
+        return f"{type(option).__name__}({', '.join([f'{self.parameter}={value}', *settings_text(others)])})"
 
     def __len__(self) -> int:
         return self.bins
@@ -141,6 +141,11 @@ class Range:
         if not (number and self.low <= value <= self.high):
             raise ValueError(f"{value!r} is no valid option from {self.low:g} to {self.high:g}")
         return min(self.bins - 1, int((value - self.low) / (self.high - self.low) * self.bins))
+
+    @property
+    def middles(self) -> tuple[str, ...]:
+        """How the loss is called with the parameter in the middle of each interval."""
+        return tuple(self.name(self.at((k + 0.5) / self.bins)) for k in range(self.bins))
 
     def draw(self, index: int, rng: np.random.Generator) -> Value:
         """A number, evenly within interval ``index``."""

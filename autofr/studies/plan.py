@@ -14,6 +14,7 @@ from autofr.engine.request import resolved_recipe
 from autofr.exceptions import AutofrError, UnknownNameError
 from autofr.io.files import read_json, write_json
 from autofr.registry import build
+from autofr.runs.result import FORMAT, check_format
 from autofr.space.space import SearchSpace
 from autofr.training.recipe import Recipe
 
@@ -116,20 +117,23 @@ class Plan:
 
     def save(self, study_dir: Path) -> None:
         """Write ``study.json``."""
-        write_json(study_dir / FILE, asdict(self))
+        write_json(study_dir / FILE, {"format": FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, study_dir: Path) -> Plan:
         """Read ``study.json``.
 
         Raises:
+            RunFormatError: another version of autofr wrote it.
             AutofrError: there is none, or it is no plan.
         """
         path = study_dir / FILE
         if not path.is_file():
             raise AutofrError(f"{study_dir} is no study: it has no {FILE}")
         try:
-            plan = cls(**read_json(path))
+            stored = read_json(path)
+            check_format(stored, study_dir)
+            plan = cls(**{name: value for name, value in stored.items() if name != "format"})
             texts = (plan.id, plan.sampler, plan.pruner, *plan.vary.values())
             maybe = (plan.space, plan.data, plan.landmarks, plan.landmark_scheme)
             fits = all(isinstance(text, str) for text in texts)

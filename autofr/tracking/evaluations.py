@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.io.files import read_json
-from autofr.runs.result import flatten
+from autofr.runs.result import flatten, read_config
 from autofr.tracking.store import MEMBER_TAG, client_of, experiment_of, metric_name, runs_of, tracking_uri
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _run(client: MlflowClient, uri: str, runs: Path, run_dir: Path | None, name:
     """A new run, below that of the search if this store has it."""
     experiment, tags = experiment_of(client, uri, runs), {}
     if run_dir is not None:
-        searched = runs_of(client, experiment, read_json(run_dir / "config.json"))
+        searched = runs_of(client, experiment, read_config(run_dir))
         parents = [run.info.run_id for run in searched if MEMBER_TAG not in run.data.tags]
         tags = {"mlflow.parentRunId": parents[0]} if parents else {}
     return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)

@@ -147,7 +147,7 @@ class Mirror:
         return self._runs
 
     def _made(self, client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> Run:
-        started = _milliseconds(self.config["run"]["started"]) if "run" in self.config else None
+        started = _milliseconds(self.config["run"]["started"])
         tags = {**tags, SEARCH_TAG: search_id(self.config)}
         return client.create_run(experiment, started, tags, name)
 
@@ -171,7 +171,7 @@ class Mirror:
         name = _model_name(self.run_dir, record)
         model, ready = runs.models.get(name, ("", False))
         if not model:
-            choice = record.drawn[record.winner] if record.drawn else {}
+            choice = record.drawn[record.winner]
             made = client.create_logged_model(runs.experiment, name, runs.parent, params=choice, model_type="embedder")
             model, _ = runs.models[name] = made.model_id, False
         elif not ready:  # a process that was killed may have sent part of the weights, which are not to stay

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 import socket
@@ -77,12 +75,8 @@ def experiment_of(client: MlflowClient, uri: str, runs: Path) -> str:
 
 
 def search_id(config: dict[str, Any]) -> str:
-    """What a search is called in the tags of its MLflow runs, from its configuration."""
-    found = str(config["run"].get("id")) if isinstance(config.get("run"), dict) else ""
-    if re.fullmatch("[0-9a-f]{32}", found):
-        return found
-    # A run of an older version has none: its content tells it apart.
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:32]
+    """Return what a search is called in the tags of its MLflow runs, from its configuration."""
+    return str(config["run"]["id"])
 
 
 def runs_of(client: MlflowClient, experiment: str, config: dict[str, Any]) -> list[Run]:

@@ -39,10 +39,12 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from moving import MovingLFS
 
 from autofr import Choice, Range, SearchSpace
 from autofr.losses import ArcFace
-from autofr.policies import create_policy
+from autofr.policies import POLICIES as MAKERS
+from autofr.registry import build
 
 HERE = Path(__file__).resolve().parent
 MARGINS = np.arange(5, 50, 5) / 100
@@ -67,15 +69,16 @@ POLICIES = {
     "optuna TPE, range": (BETWEEN, "optuna:TPESampler", 2.0),
     "random, range": (BETWEEN, "random", 4.0),
 }
-KINDS = list(dict.fromkeys(name.removesuffix(", range") for name in POLICIES))
+KINDS = [*dict.fromkeys(name.removesuffix(", range") for name in POLICIES), "lfs_moving"]
+CANDIDATES = MAKERS | {"lfs_moving": MovingLFS}
 BOTH = (True, False)
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "lfs": {
         "lr": (0.05, 0.1, 0.2, 0.4, 0.8),
         "floor": (0.0, 0.02, 0.05),
         "replacement": BOTH,
-        "baseline": ("mean", "moving"),
     },
+    "lfs_moving": {"lr": (0.05, 0.1, 0.2, 0.4, 0.8), "floor": (0.0, 0.02, 0.05), "replacement": BOTH},
     "thompson": {"memory": (0.8, 0.95, 1.0), "reach": (0.0, 0.25, 0.5, 1.0), "floor": (0.0, 0.02)},
     "exp3": {"gamma": (0.1, 0.2, 0.3, 0.5, 0.8)},
     "lfs_gaussian": {"lr": (0.05, 0.1, 0.2, 0.4, 0.8), "sigma": (0.1, 0.2, 0.3), "floor": (0.0, 0.02, 0.05)},
@@ -124,7 +127,7 @@ def simulated(job: tuple[Surface, bool, str, int, float]) -> tuple[Floats, Float
     surface, between, spec, simulation, noise = job
     rewards = surface.draw(np.random.default_rng([simulation, 1]), noise)
     space = BETWEEN if between else OPTIONS
-    policy = create_policy(spec, space, simulation, WARMUP)
+    policy = build("policy", spec, CANDIDATES, {"space": space, "seed": simulation}, {"warmup": WARMUP})
     members, answer = [], []
     for g in range(len(rewards)):
         asked = policy.ask(MEMBERS)

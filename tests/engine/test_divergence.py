@@ -32,8 +32,8 @@ class Bad(MarginLoss):
         self.way, self.calls = way, calls
         self.register_buffer("seen", torch.zeros(()))
 
-    def settings(self) -> list[str]:
-        return [self.way]
+    def settings(self) -> dict[str, Any]:
+        return {"way": self.way}
 
     def target(self, cosine: Tensor) -> Tensor:
         return cosine

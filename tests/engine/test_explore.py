@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import autofr
-from autofr import AutofrError, Choice, SearchSpace
+from autofr import AutofrError, Choice, SearchSpace, SettingsDifferError
 from autofr.data import Faces
 from autofr.losses import ArcFace
 from autofr.runs.journal import Journal
@@ -92,28 +92,16 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert same_outcome(explored.run_dir, tmp_path / "run")
 
 
-def test_a_journal_of_before_is_read(explored: autofr.SearchResult, tmp_path: Path) -> None:
-    lines = (explored.run_dir / "journal.jsonl").read_text().splitlines()
-    older = [{k: v for k, v in json.loads(line).items() if k not in ("alone", "trained", "crc32")} for line in lines]
-    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in older))
-    (tmp_path / "config.json").write_text((explored.run_dir / "config.json").read_text())
-    found = autofr.SearchResult(tmp_path)
-    assert [record.reward for record in found.records] == [r.rewards[r.winner] for r in explored.records]
-    assert found.trainings == 0
-    assert "reward_alone" not in found.lineage[0]
-
-
 def test_a_run_that_was_scored_otherwise_does_not_go_on(
     explored: autofr.SearchResult, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A configuration of the version before: no word of averages and rewards."""
+    """Policies of another version would draw otherwise."""
     config = json.loads((explored.run_dir / "config.json").read_text())
-    for name in ("average", "reward", "explore"):
-        del config["recipe"][name]
     config["policies"] = 2
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(AutofrError, match=r"cannot resume .* with other settings: policies was 2, is 3"):
+    with pytest.raises(SettingsDifferError, match=r"cannot resume .* with other settings: policies was 2") as refused:
         autofr.search(SPACE, tiny_faces, run_dir=tmp_path, resume=True, **tiny)
+    assert refused.value.names == ("policies", "recipe.explore")
 
 
 def test_where_it_would_do_nothing_or_harm_it_is_refused(

@@ -262,13 +262,6 @@ def test_faces_without_landmarks_need_mask_prob_0(tiny_faces: Faces, tiny: dict[
     assert not (tmp_path / "run" / "masks.png").exists()
 
 
-def test_the_package_is_the_function() -> None:
-    import autofr.policies
-
-    assert callable(autofr.search)
-    assert autofr.policies.LFS
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["sha256", "append_durably"])
 def test_told_to_stop_amid_a_commit_it_ends_the_commit(

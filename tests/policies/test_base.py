@@ -121,7 +121,6 @@ def test_without_a_floor_no_probability_is_0_all_the_same(make: Any) -> None:
         ("lfs:rate=1", "policy 'lfs' has no setting 'rate'; it takes lr, betas, floor"),
         ("lfs:seed=1", "policy 'lfs' has no setting 'seed'"),
         ("lfs:lr=-1", "policy 'lfs:lr=-1': lr is above 0, got -1"),
-        ("lfs:baseline=best", "baseline is mean or moving, got 'best'"),
         ("fixed", "policy 'fixed' trains one option, but 'loss' has several"),
         ("lfs_gaussian", "searches a parameter between bounds, and this space has only options"),
         ("exp3:2", "gamma is a share above 0 and up to 1, got 2"),

@@ -24,7 +24,7 @@ class TestLFSWithoutReplacementMovingBaseline(PolicyContract):
     floor = 0.05
 
     def make(self, space: SearchSpace, seed: int) -> Policy:
-        return LFS(space, seed, floor=0.05, temperature=0.5, baseline="moving", replacement=False)
+        return LFS(space, seed, floor=0.05, temperature=0.5, replacement=False)
 
 
 class TestLFSRange(RangePolicyContract):
@@ -118,24 +118,6 @@ def test_with_every_option_drawn_the_gradient_is_exact() -> None:
                 for e in np.eye(9)]  # fmt: skip
     policy.tell([{"loss": k} for k in range(9)], rewards.tolist())
     np.testing.assert_allclose(policy.first["loss"] / 0.5, gradient, rtol=1e-5, atol=1e-9)
-
-
-def test_a_moving_baseline_remembers() -> None:
-    """Two members that did equally well, better than ever before: nothing by the mean, much by the moving average."""
-    for baseline, learned in (("mean", False), ("moving", True)):
-        policy = LFS(MARGINS, warmup=0, baseline=baseline)
-        policy.tell([{"loss": 0}, {"loss": 1}], [-0.6, -0.5])
-        before = policy.alpha()["loss"][8]
-        policy.first["loss"][:] = 0  # no momentum
-        policy.tell([{"loss": 8}, {"loss": 8}], [-0.2, -0.2])
-        assert bool(policy.alpha()["loss"][8] > before + 1e-6) is learned
-
-
-def test_a_diverged_member_is_not_in_the_moving_average() -> None:
-    policy = LFS(MARGINS, warmup=0, baseline="moving")
-    policy.tell([{"loss": 0}, {"loss": 1}], [-0.50, -0.51])
-    policy.tell([{"loss": 2}, {"loss": 3}, {"loss": 4}], [-0.50, -0.51, None])
-    assert policy.past == pytest.approx([-0.505, 0.01])
 
 
 def test_it_keeps_its_floor_under_the_hardest_pressure() -> None:

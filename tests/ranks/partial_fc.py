@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from autofr.compute.collectives import average
 from autofr.compute.mesh import Shape, joined, parts
-from autofr.losses import LOSSES, MarginRamp, create_loss
+from autofr.losses import LOSSES, create_loss
 from autofr.losses.base import goes_by_parts
 from autofr.losses.partial_fc import PartialFC
 
@@ -30,7 +30,6 @@ with joined(Shape(data=int(sys.argv[1])), 1, CPU) as mesh:
     for loss in pool:
         loss.s = 16.0
         loss.double()
-    pool.append(MarginRamp(create_loss("arcface:m=0.4,s=16"), steps=3))
     for loss in pool:
         assert goes_by_parts(loss), loss
         torch.manual_seed(0)
