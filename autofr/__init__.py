@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autofr.engine.api import Pruned, search, train
     from autofr.evaluation.compare import compare
     from autofr.evaluation.evaluate import evaluate
+    from autofr.evaluation.latency import measure_latency
     from autofr.runs.network import load_embedder
     from autofr.runs.pick import pick
     from autofr.runs.result import SearchResult
@@ -46,6 +47,7 @@ _LAZY = {
     "compare": "autofr.evaluation.compare",
     "evaluate": "autofr.evaluation.evaluate",
     "load_embedder": "autofr.runs.network",
+    "measure_latency": "autofr.evaluation.latency",
     "pick": "autofr.runs.pick",
     "search": "autofr.engine.api",
     "study": "autofr.studies.run",
@@ -76,6 +78,7 @@ __all__ = [
     "evaluate",
     "load_embedder",
     "load_space",
+    "measure_latency",
     "pick",
     "search",
     "study",

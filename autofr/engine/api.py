@@ -88,7 +88,7 @@ def search(
     cost: str = "flops",
     prefer: str = "accurate",
     mesh: str | None = None,
-    watch: Callable[[Record], None] = lambda record: None,
+    watch: Callable[[Record], None] | None = None,
     **recipe: Unpack[RecipeArguments],
 ) -> SearchResult:
     """Search while training once.
@@ -162,7 +162,7 @@ def train(
     tracking: bool = True,
     progress: bool = True,
     mesh: str | None = None,
-    watch: Callable[[Record], None] = lambda record: None,
+    watch: Callable[[Record], None] | None = None,
     **recipe: Unpack[RecipeArguments],
 ) -> SearchResult:
     """Train one network with one loss: a search of one option by one member, in the same loop and run directory.
@@ -226,7 +226,7 @@ def _run(
     resume: bool,
     tracking: bool,
     progress: bool,
-    watch: Callable[[Record], None],
+    watch: Callable[[Record], None] | None,
     shape: str | None,
 ) -> SearchResult:
     """Run a search, or go on with one. Everything that can be wrong is found before the run directory is made."""
@@ -266,7 +266,9 @@ def _run(
         bank = journal.recover()
         for note in journal.notes if mesh.lead else ():
             logger.warning(note)
-        run = prepared.run(journal, bank, lambda: Tracker(run_dir, tracking and mesh.lead), display, watch, mesh)
+        run = prepared.run(
+            journal, bank, lambda: Tracker(run_dir, tracking and mesh.lead), display, watch or _nothing, mesh
+        )
         if journal.records:
             finished = journal.next_generation >= run.timetable.generations
             where = "has all its generations" if finished else f"goes on at generation {journal.next_generation + 1}"
@@ -284,6 +286,10 @@ def _run(
                     write_json(run_dir / ENDED, {"status": status})
             run.tracker.abandon(status)
             raise
+
+
+def _nothing(record: Record) -> None:
+    """Watch no generation."""
 
 
 def _shown(progress: bool) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from autofr.io.files import parse_json
@@ -52,14 +52,14 @@ class Record:
     policy: dict[str, Any]
     lr_scale: float
     seconds: float
-    before: dict[str, float | None] | None
     drawn: list[dict[str, str]]
     troubles: list[str | None]
     finished: float
     networks: list[str]
-    costs: list[float]
-    alone: dict[str, float | None] | None
     trained: float
+    before: dict[str, float | None] | None = None
+    costs: list[float] = field(default_factory=list)
+    alone: dict[str, float | None] | None = None
     checkpoint: str = ""
     sha256: str = ""
 

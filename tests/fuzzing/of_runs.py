@@ -58,15 +58,18 @@ def model() -> Target:
 def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
     """A configuration and a journal's line that fit each other."""
     from autofr.runs.record import Record
+    from autofr.runs.result import FORMAT
     from autofr.training.recipe import Recipe
 
     config = {
+        "format": FORMAT,
         "version": "0",
         "run": {"id": "0" * 32, "started": 1.0},
         "space": {
             "name": "arcface_margins",
             "options": {"loss": ["ArcFace(m=0.1)", "ArcFace(m=0.3)"], "width": ["0.5", "1.0"]},
             "ranges": {},
+            "middles": {},
             "family": "iresnet:width=1.0",
             "constraints": ["MaxFLOPs(1e+06)"],
             "allowed": [[0], [1]],
@@ -101,6 +104,7 @@ def _run_files() -> tuple[dict[str, Any], dict[str, Any]]:
         costs=[1e6, 5e5],
         troubles=[None, "diverged"],
         finished=2.0,
+        trained=2.0,
         checkpoint="gen-0000.safetensors",
         sha256="0" * 64,
     )

@@ -29,6 +29,11 @@ def record(generation: int, reward: float | None = -0.5) -> Record:
         policy={"rng": 2**100},
         lr_scale=1.0,
         seconds=1.0,
+        drawn=[{"loss": "x"}, {"loss": "y"}],
+        troubles=[None, "diverged: its loss is nan"] if reward is not None else [None, None],
+        finished=2.0,
+        networks=["a", "a"],
+        trained=2.0,
     )
 
 

@@ -1,0 +1,65 @@
+"""The public interface: what ``import autofr`` gives, and how it describes itself."""
+
+import inspect
+import subprocess
+import sys
+from typing import get_args, get_type_hints
+
+import pytest
+
+import autofr
+from autofr.training.arguments import RecipeArguments
+from autofr.training.recipe import Recipe
+
+
+def test_dir_is_all_and_every_name_is_there() -> None:
+    assert dir(autofr) == sorted(autofr.__all__) == autofr.__all__
+    for name in autofr.__all__:
+        assert getattr(autofr, name).__doc__, name
+    with pytest.raises(AttributeError, match="has no attribute 'serach'"):
+        autofr.serach  # noqa: B018
+
+
+def test_search_and_train_are_functions_that_show_every_argument() -> None:
+    for function in (autofr.search, autofr.train):
+        assert inspect.isfunction(function)
+        parameters = inspect.signature(function).parameters
+        assert not [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+        assert Recipe.__dataclass_fields__.keys() <= parameters.keys()
+        documented = inspect.getdoc(function) or ""
+        for name in parameters:
+            assert name in documented, f"{function.__name__} does not document {name}"
+    own = inspect.signature(autofr.search).parameters.keys() - inspect.signature(autofr.train).parameters.keys()
+    assert own == {"space", "policy", "population", "cost", "prefer"}
+
+
+def test_the_typed_arguments_are_those_of_the_recipe() -> None:
+    arguments, settings = get_type_hints(RecipeArguments), get_type_hints(Recipe)
+    assert arguments.keys() == settings.keys()
+    for name, kind in settings.items():
+        assert set(get_args(arguments[name])) == {kind, type(None)}, name
+
+
+def test_errors_that_a_program_may_tell_apart_are_named() -> None:
+    with pytest.raises(autofr.UnknownNameError) as unknown:
+        autofr.load_space("arcface_margin")
+    assert (unknown.value.kind, unknown.value.name) == ("space", "arcface_margin")
+    assert unknown.value.near[0] == "arcface_margins"
+    for name in autofr.__all__:
+        if name.endswith("Error"):
+            assert issubclass(getattr(autofr, name), autofr.AutofrError)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import autofr; autofr.SearchSpace, autofr.Choice",
+        "import sys; sys.argv = ['autofr', '--help']\ntry:\n    import autofr.__main__\nexcept SystemExit: pass",
+        "import autofr; autofr.load_space",
+    ],
+)
+def test_what_must_answer_at_once_imports_no_heavy_package(statement: str) -> None:
+    heavy = "{'torch', 'numpy', 'rich', 'mlflow', 'optuna', 'matplotlib', 'kornia', 'timm'}"
+    code = f"{statement}\nimport sys\nprint('HEAVY', sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
