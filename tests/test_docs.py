@@ -1,5 +1,7 @@
 """What the documentation shows, run."""
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,3 +93,27 @@ def test_a_name_cannot_be_registered_over_autofr() -> None:
     for name in ("ir18", "iresnet", "timm/x", "a b", ""):
         with pytest.raises(AutofrError, match="cannot be registered"):
             autofr.backbones.register(name)
+
+
+def test_the_page_on_architecture_lists_the_rooms_of_the_contract() -> None:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    contract = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contract if each["type"] == "layers"]
+    rooms = [room for layer in layers for room in re.findall(r"\w+", layer) if (REPOSITORY / "autofr" / room).is_dir()]
+    page = (DOCS / "architecture.md").read_text().partition("## Rooms")[2].partition("## The life")[0]
+    assert re.findall(r"`(\w+)/`", "\n".join(line for line in page.splitlines() if line.startswith("|"))) == rooms
+    loose = {path.stem for path in (REPOSITORY / "autofr").glob("*.py")} - {"__init__", "__main__"}
+    assert loose == {"registry", "console", "exceptions", "_version"}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_files_that_a_page_names_exist(page: str) -> None:
+    """Tests and modules that moved are named where they are now."""
+    text = (DOCS / page).read_text()
+    for name in re.findall(r"`((?:tests|autofr|experiments|search_spaces)/[\w/.-]+\.(?:py|csv|png|md))`", text):
+        if not name.startswith("search_spaces/mine") and "/my_" not in name:
+            assert (REPOSITORY / name).exists(), name
+    for module in re.findall(r"`(autofr\.[a-z_.]+)`", text):
+        assert importlib.util.find_spec(module) is not None or hasattr(
+            importlib.import_module(module.rpartition(".")[0]), module.rpartition(".")[2]
+        ), module

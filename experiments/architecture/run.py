@@ -280,9 +280,9 @@ def tables(setting: Setting, found: dict[tuple[str, int], list[Path]]) -> None:
         for run_dir in run_dirs:
             result = SearchResult(run_dir)
             record, member = result.chosen
-            network = (record.networks or record.keys)[member]
+            network = record.networks[member]
             row = {"method": method, "seed": seed, "run": run_dir.name, "network": network}
-            row |= {"loss": result.drawn(record, member)["loss"], "flops": setting.cost(network)}
+            row |= {"loss": record.drawn[member]["loss"], "flops": setting.cost(network)}
             row |= {"cost": f"{setting.spent(run_dir):.4g}", "error": round(setting.error(run_dir), 4)}
             scored = (run_dir / "scores.json").exists()
             row |= {k: round(v, 4) for k, v in score(run_dir, setting.faces).items()} if scored else {}

@@ -3,7 +3,7 @@
     python experiments/fuzz/run.py                       # all of them, some half an hour on two cores
     python experiments/fuzz/run.py --inputs 2000 bin rec # some, quicker
 
-Inputs come from hypothesis strategies that know each form, checksums included (``autofr/testing/fuzzing``). An input
+Inputs come from hypothesis strategies that know each form, checksums included (``tests/fuzzing``). An input
 may be accepted, or refused by an error of one line; anything else is a failure, and so are 10 seconds for one input, a
 gibibyte of memory, a crash, a program that is started, a connection, or a string that is executed (audit hooks listen).
 ``fuzz.csv`` has a row a parser; failures are printed, and the exit status is then 1.
@@ -19,6 +19,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for tests/, which is not installed
 from tests.fuzzing import TARGETS, fuzz
 
 MAX_MEBIBYTES = 1024

@@ -73,7 +73,7 @@ class Ground:
     def batches(self, seed: int | None = None) -> TrainingBatches:
         """The batches that a search of ``seed`` (the own one) meets."""
         drawn = self.seed if seed is None else seed
-        source = FacesSource(self.training, self.recipe.batch_size, drawn, print)
+        source = FacesSource(self.training, self.recipe.batch_size, drawn)
         return TrainingBatches(source, self.recipe.mask_prob, drawn, self.device)
 
     def member(self, margin: float) -> Member:
@@ -93,7 +93,7 @@ def ground(faces: Faces, setting: Setting, seed: int) -> Ground:
     """What ``seed`` trains and is scored on, of all faces of ``train``."""
     training, validation = split_by_identity(searched(faces, setting), setting.validation, seed)
     recipe = Recipe.for_images(len(training) + len(validation), epochs=setting.epochs, **setting.recipe)
-    steps = FacesSource(training, recipe.batch_size, seed, print).steps_per_epoch
+    steps = FacesSource(training, recipe.batch_size, seed).steps_per_epoch
     verdict = _of_identities(faces, _order(faces)[-VERDICT:])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Ground(training, validation, verdict, recipe, Timetable(recipe, steps), seed, device)

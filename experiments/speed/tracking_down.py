@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for tests/, which is not installed
 from tests.servers import MlflowServer, free_port, slow_relay
 
 MODES = ("none", "healthy", "unreachable", "slow", "locked", "dies")
