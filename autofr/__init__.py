@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from autofr._version import __version__ as __version__
 from autofr.exceptions import (
+    AgreedError,
     AutofrError,
     DamagedFileError,
     DivergedError,
     LockedError,
     LostContactError,
+    RankError,
     RunFormatError,
     SettingsDifferError,
     UnknownNameError,
@@ -55,6 +57,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "AgreedError",
     "AutofrError",
     "Choice",
     "DamagedFileError",
@@ -68,6 +71,7 @@ __all__ = [
     "MaxParams",
     "Pruned",
     "Range",
+    "RankError",
     "RunFormatError",
     "SearchResult",
     "SearchSpace",

@@ -8,6 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 import autofr
+from autofr import exceptions
 from autofr.training.arguments import RecipeArguments
 from autofr.training.recipe import Recipe
 
@@ -45,9 +46,9 @@ def test_errors_that_a_program_may_tell_apart_are_named() -> None:
         autofr.load_space("arcface_margin")
     assert (unknown.value.kind, unknown.value.name) == ("space", "arcface_margin")
     assert unknown.value.near[0] == "arcface_margins"
-    for name in autofr.__all__:
-        if name.endswith("Error"):
-            assert issubclass(getattr(autofr, name), autofr.AutofrError)
+    named = {name for name in vars(exceptions) if name.endswith("Error")}
+    assert named == {name for name in autofr.__all__ if name.endswith("Error")}
+    assert all(issubclass(getattr(autofr, name), autofr.AutofrError) for name in named)
 
 
 @pytest.mark.parametrize(

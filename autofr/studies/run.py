@@ -19,7 +19,7 @@ from autofr.data import Scan, scan
 from autofr.data.shards import is_shards
 from autofr.engine.prepare import check_settings
 from autofr.engine.request import described, located
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, SettingsDifferError
 from autofr.space.load import load_space, shipped_spaces
 from autofr.space.space import SearchSpace
 from autofr.studies.follower import Follower
@@ -218,7 +218,7 @@ def _as_before(stored: Plan, now: Plan) -> Plan:
     """The stored plan, with as many trials as are asked for now, and the faces where they are now.
 
     Raises:
-        AutofrError: something else differs.
+        SettingsDifferError: something else differs.
     """
     moved = ("trials", "data", "landmarks")
     different = [k for k in vars(now) if k not in ("id", "started", "space", *moved)]
@@ -227,7 +227,9 @@ def _as_before(stored: Plan, now: Plan) -> Plan:
         listed = "; ".join(
             f"{k} was {str(getattr(stored, k))[:200]}, is {str(getattr(now, k))[:200]}" for k in different
         )
-        raise AutofrError(f"cannot go on with this study with other settings: {listed}; take those, or start anew")
+        raise SettingsDifferError(
+            f"cannot go on with this study with other settings: {listed}; take those, or start anew", different
+        )
     return replace(stored, **{k: getattr(now, k) for k in moved})
 
 

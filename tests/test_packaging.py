@@ -1,0 +1,34 @@
+"""What a wheel has in it, by the project's own declaration."""
+
+from typing import Any
+
+import pytest
+
+from tests.paths import REPOSITORY
+
+
+@pytest.fixture
+def setuptools() -> dict[str, Any]:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    declared: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    return declared
+
+
+def test_the_wheel_has_one_top_level_package(setuptools: dict[str, Any]) -> None:
+    assert setuptools["packages"] == {"find": {"include": ["autofr*"]}}
+
+
+def test_files_that_are_no_modules_come_along(setuptools: dict[str, Any]) -> None:
+    package = REPOSITORY / "autofr"
+    declared = {path for pattern in setuptools["package-data"]["autofr"] for path in package.glob(pattern)}
+    assert declared == {*package.glob("search_spaces/*.py"), package / "py.typed"}
+    assert len(declared) == 10
+    assert (REPOSITORY / "search_spaces").resolve() == package / "search_spaces"
+
+
+def test_what_ships_needs_no_development_tools() -> None:
+    """Contract suites are inherited where pytest is installed; nothing else imports it, or hypothesis."""
+    for path in (REPOSITORY / "autofr").rglob("*.py"):
+        text = path.read_text()
+        assert "hypothesis" not in text, path
+        assert "import pytest" not in text or path.parent.name == "testing", path
