@@ -31,7 +31,8 @@ from autofr.space.space import SearchSpace
 
 if TYPE_CHECKING:
     from autofr.backbones.embedder import Embedder
-    from autofr.engine.api import Pruned, search, train
+    from autofr.engine.api import search, train
+    from autofr.engine.run import Pruned
     from autofr.evaluation.compare import compare
     from autofr.evaluation.evaluate import evaluate
     from autofr.evaluation.latency import measure_latency
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 # Torch takes seconds to import; `autofr --help` and space files must not wait for it.
 _LAZY = {
     "Embedder": "autofr.backbones.embedder",
-    "Pruned": "autofr.engine.api",
+    "Pruned": "autofr.engine.run",
     "SearchResult": "autofr.runs.result",
     "StudyResult": "autofr.studies.run",
     "compare": "autofr.evaluation.compare",

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """The parts of one search, put together by :func:`autofr.engine.api.search`."""
+    """The parts of one search, put together by :func:`autofr.engine.run.run_search`."""
 
     policy: Policy
     population: Population

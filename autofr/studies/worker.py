@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from autofr.console import printed
 from autofr.data import Faces, load_faces, scan
-from autofr.engine.api import Pruned, search
+from autofr.engine.api import search
+from autofr.engine.run import Pruned
 from autofr.exceptions import AutofrError, LockedError
 from autofr.policies.optuna import never_stop
 from autofr.runs.record import Record
