@@ -8,11 +8,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -129,9 +133,16 @@ def close_all() -> None:
         _started.pop().close()
 
 
-def autofr_process(*arguments: str | Path, **how: Any) -> Process:
-    """Start ``autofr ARGUMENTS``; ``how`` as for :class:`Process`."""
-    return Process(_command_line, [str(argument) for argument in arguments], **how)
+def autofr_process(*arguments: str | Path, stop_after: int | None = None, **how: Any) -> Process:
+    """Start ``autofr ARGUMENTS``.
+
+    Args:
+        arguments: of the command line.
+        stop_after: commits after which it stops itself, in the next training step, as SIGSTOP does: see
+            :func:`until_stopped`; ``None``: it does not.
+        how: as for :class:`Process`.
+    """
+    return Process(command_line, [str(argument) for argument in arguments], stop_after, **how)
 
 
 def run_autofr(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
@@ -142,11 +153,84 @@ def run_autofr(*arguments: str | Path, **how: Any) -> subprocess.CompletedProces
         return subprocess.CompletedProcess(["autofr", *map(str, arguments)], status, out, err)
 
 
-def _command_line(arguments: list[str]) -> int:
+def run_ranks(count: int, target: Callable[..., Any], *arguments: Any) -> list[subprocess.CompletedProcess[str]]:
+    """Run a function on so many ranks, which find what ``torchrun`` tells its processes, to their end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    told |= {"TORCHELASTIC_RUN_ID": uuid.uuid4().hex, "OMP_NUM_THREADS": 1}
+    with contextlib.ExitStack() as until_done:
+        processes = []
+        for rank in range(count):
+            environment = {name: str(value) for name, value in (told | {"RANK": rank, "LOCAL_RANK": rank}).items()}
+            processes.append(until_done.enter_context(Process(target, *arguments, environment=environment)))
+        ended = [process.communicate() for process in processes]
+        return [
+            subprocess.CompletedProcess(arguments, process.wait(), out, err)
+            for process, (out, err) in zip(processes, ended, strict=True)
+        ]
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Return once it has happened; on no account too early, and on a busy machine late."""
+    give_up = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < give_up, "it does not happen"
+        time.sleep(0.01)
+
+
+def until_stopped(process: Process | subprocess.Popen[str]) -> None:
+    """Wait until a process that was started with ``stop_after`` has come so far; SIGCONT lets it go on."""
+    wait_until(lambda: process.poll() is not None or _state(process.pid) == "T")
+    assert process.poll() is None
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def at_a_step(commits: int, act: Callable[[], None]) -> None:
+    """From now on, in this process: call ``act`` in the first training step after so many commits, once."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    from autofr.runs.journal import Journal
+
+    done = 0
+    commit = Journal.commit
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal done
+        found = commit(*arguments)
+        done += 1
+        return found
+
+    def step(optimizer: Any, arguments: Any, settings: Any) -> None:
+        if done == commits:
+            hook.remove()
+            act()
+
+    Journal.commit = counted  # type: ignore[method-assign]
+    hook = register_optimizer_step_post_hook(step)
+
+
+def command_line(arguments: list[str], stop_after: int | None = None) -> int:
+    """Be ``autofr ARGUMENTS``: see :func:`autofr_process`."""
     from autofr.cli import main
 
+    if stop_after is not None:
+        at_a_step(stop_after, lambda: os.kill(os.getpid(), signal.SIGSTOP))
     sys.argv = ["autofr", *arguments]
     return main(arguments)
+
+
+def script(path: Path, *arguments: str) -> None:
+    """Be ``python PATH ARGUMENTS``."""
+    sys.argv = [str(path), *arguments]
+    runpy.run_path(str(path), run_name="__main__")
 
 
 def _child(
@@ -161,6 +245,10 @@ def _child(
         signal.signal(number, signal.SIG_IGN if number in ignored else usual)
     os.environ.clear()
     os.environ.update(environment)
+    if "OMP_NUM_THREADS" in environment:  # the server's torch has its own
+        import torch
+
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     os.chdir(cwd)
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -179,3 +267,7 @@ def _child(
                 stream.flush()
         atexit._run_exitfuncs()  # multiprocessing ends without
     sys.exit(status)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":  # python -m tests.processes COMMITS ARGUMENTS, where it has to be started by another program
+    sys.exit(command_line(sys.argv[2:], int(sys.argv[1])))
