@@ -1,4 +1,7 @@
-"""Every rank's part of ``tests/engine/test_distributed.py``'s ranks on devices of two kinds. Started by torchrun."""
+"""Be one of two ranks that are on devices of two kinds.
+
+Started by torchrun in tests/engine/test_distributed.py: test_devices_of_two_kinds.
+"""
 
 import os
 

@@ -1,4 +1,7 @@
-"""Every rank's part of ``tests/engine/test_distributed.py``'s Partial FC: several ranks find what one does. Started by torchrun."""
+"""Be one of several ranks of Partial FC, which find what one process does.
+
+Started in tests/engine/test_distributed.py: test_class_centres_on_several_ranks_are_those_of_one.
+"""
 
 import copy
 import sys
