@@ -1,8 +1,10 @@
-"""Fixtures that tests share: a tiny face folder, and the real faces where they are."""
+"""Fixtures that tests share: tiny faces, finished runs that are made once a session, the real faces where they are."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,17 @@ from autofr.console import attached
 from autofr.data import Faces, synthetic_faces
 from autofr.detection.align import TEMPLATE
 from autofr.testing.killing import journal_lines
+from tests import processes
 from tests.logs import LinesHandler
 from tests.paths import REPOSITORY
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(REPOSITORY / "tests" / "eager"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+Make = Callable[[Path], object]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +46,61 @@ def logged() -> Iterator[list[str]]:
     handler = LinesHandler()
     with attached(handler):
         yield handler.lines
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """What a failed test leaves running, or stopped, is killed."""
+    yield
+    processes.close_all()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make], Path]:
+    """Make a folder, by name, once a session, whatever the number of pytest's workers. Tests read it; those that
+    change something take a copy."""
+    base = tmp_path_factory.getbasetemp()
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+
+    def made(name: str, make: Make) -> Path:
+        base.mkdir(exist_ok=True)
+        folder = base / name
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (base / f"{name}.made").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (base / f"{name}.made").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(made_once: Callable[[str, Make], Path]) -> Callable[[Path], None]:
+    """Put an empty MLflow store into a folder: a copy of one, since MLflow takes seconds to make its tables."""
+
+    def make(folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    def put(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made_once("mlflow", make) / "mlflow.db", folder / "mlflow.db")
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def patience() -> Iterator[None]:
+    """MLflow's process may take as long as it takes: on a busy machine that is long."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LONGEST", "SILENT", "SLOW", "ABANDONED"):
+            patch.setattr(f"autofr.tracking.tracker.{name}", processes.PATIENCE)
+        patch.setattr("autofr.studies.follower.LONGEST", processes.PATIENCE)
+        yield
 
 
 def write_folder(root: Path, identities: int = 8, images: int = 4, size: int = 48) -> Path:

@@ -28,7 +28,7 @@ def environment(sharing: int = 1) -> dict[str, str]:
         sharing: how many such processes compute at the same time. They divide this one's threads unless the user said
             how many each has (``OMP_NUM_THREADS``): with as many as there are cores for each, they wait for each other.
     """
-    package = str(Path(__file__).resolve().parents[1])
+    package = str(Path(__file__).resolve().parents[2])
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(place for place in (package, *others) if place not in ("", "."))
     own = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")}  # no rank itself

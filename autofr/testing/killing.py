@@ -10,8 +10,9 @@ import multiprocessing
 import os
 import random
 import signal
-import time
-from collections.abc import Callable
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +24,65 @@ from autofr.runs.result import SearchResult
 Search = Callable[[Path, bool], None]
 """What a child runs: a search in a run directory, resumed or not. A function of a module that can be imported."""
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["autofr.engine.api", "autofr.evaluation.plots", "autofr.evaluation.mask_sheet", "autofr.testing"]
+SERVER = multiprocessing.get_context("forkserver")
+"""What children come from. ``torch._dynamo``, pyplot and kornia are imported by the first step, picture and mask."""
+SERVER.set_forkserver_preload(
+    [
+        "autofr.cli",
+        "autofr.engine.api",
+        "autofr.evaluation.evaluate",
+        "autofr.evaluation.mask_sheet",
+        "autofr.evaluation.plots",
+        "autofr.runs.plots",
+        "autofr.studies.run",
+        "autofr.testing",
+        "kornia.augmentation",
+        "matplotlib.pyplot",
+        "optuna",
+        "torch._dynamo",
+    ]
 )
 
 
-def start(search: Search, run_dir: Path, instant: int | None = None) -> Any:
+def soaks() -> bool:
+    """Whether everything is tried (``AUTOFR_SOAK=1``), not a part that differs from commit to commit."""
+    return os.environ.get("AUTOFR_SOAK", "0") not in ("", "0")
+
+
+def drawn(among: Sequence[str], count: int) -> list[str]:
+    """``count`` of ``among``: others for another commit of the Git repository that the tests run in."""
+    git = ["git", "rev-parse", "HEAD"]
+    try:
+        seed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        seed = "no repository"
+    return random.Random(seed).sample(list(among), min(count, len(among)))
+
+
+def start(search: Search, run_dir: Path, kill_at: str | None = None) -> Any:
     """Start ``search`` in a process, which goes on where an earlier one in ``run_dir`` was killed.
 
     Args:
         search: what to run.
         run_dir: where.
-        instant: which instant of :func:`instants` it kills itself at, counted from 0; ``None``: none.
+        kill_at: which instant of :func:`instants` it kills itself at; ``None``: none.
 
     Returns:
         A ``multiprocessing`` process, started.
     """
-    process = _CONTEXT.Process(target=_child, args=(search, run_dir, instant, None))
+    process = SERVER.Process(target=_child, args=(search, run_dir, dict(os.environ), kill_at, None))
     process.start()
     return process
 
 
 def instants(search: Search, run_dir: Path) -> list[str]:
-    """What the commits of a whole ``search`` do to the disk, in order: each is an instant to be killed at."""
+    """Run a whole ``search``; return the names of its instants, in order: each is one to be killed at.
+
+    They are its training steps (``step 7``), and before, amid and after each of what it does to the disk: in a commit,
+    counted from 0 (``commit 2: amid checkpoint``, ``commit 2: after fsync 3``), and elsewhere (``before rename``).
+    """
     heard = run_dir.with_name(f"{run_dir.name}.instants.json")
-    process = _CONTEXT.Process(target=_child, args=(search, run_dir, None, heard))
+    process = SERVER.Process(target=_child, args=(search, run_dir, dict(os.environ), None, heard))
     process.start()
     process.join()
     if process.exitcode != 0:
@@ -56,34 +90,53 @@ def instants(search: Search, run_dir: Path) -> list[str]:
     return [str(name) for name in json.loads(heard.read_text())]
 
 
-def _child(search: Search, run_dir: Path, instant: int | None, heard: Path | None) -> None:
-    watch = _Watch(instant)
-    if instant is not None or heard is not None:
+def _child(search: Search, run_dir: Path, environment: dict[str, str], kill_at: str | None, heard: Path | None) -> None:
+    os.environ.clear()  # the server's is of when it was started
+    os.environ.update(environment)
+    watch = _Watch(kill_at)
+    if kill_at is not None or heard is not None:
         watch.begin()
-    resume = (run_dir / "config.json").exists()
-    search(run_dir, resume)
+    watch.at("begin")
+    search(run_dir, (run_dir / "config.json").exists())
+    watch.at("end")
     if heard is not None:
         heard.write_text(json.dumps(watch.heard))
 
 
 class _Watch:
-    """Hears of every step of a commit: before and after each of what it does, and amid each write."""
+    """Hears of every instant, gives it a name, and kills the process at the one that is asked for."""
 
-    def __init__(self, instant: int | None) -> None:
-        self.instant, self.committing = instant, False
+    def __init__(self, kill_at: str | None) -> None:
+        self.kill_at, self.commits, self.committing = kill_at, 0, False
         self.heard: list[str] = []
+        self._counts: Counter[str] = Counter()
 
-    def at(self, name: str) -> None:
+    def at(self, what: str) -> None:
         """An instant. It may be the last."""
-        if self.committing:
-            if len(self.heard) == self.instant:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.heard.append(name)
+        if self.is_next(what):
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.heard.append(self._name(what))
+        self._counts[self._place(what)] += 1
+
+    def is_next(self, what: str) -> bool:
+        """Whether the process is killed at the next instant of this kind."""
+        return self._name(what) == self.kill_at
+
+    def _place(self, what: str) -> str:
+        return f"commit {self.commits}: {what}" if self.committing else what
+
+    def _name(self, what: str) -> str:
+        place = self._place(what)
+        times = self._counts[place] + 1
+        return place if times == 1 else f"{place} {times}"
 
     def begin(self) -> None:
-        """From now on, hear of what commits do."""
+        """From now on, hear of training steps and of what is done to the disk."""
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
         from autofr.runs import journal
 
+        register_optimizer_step_post_hook(lambda optimizer, arguments, settings: self.at("step"))
         self._around(os, "fsync", "fsync")
         self._around(os, "replace", "rename")
         self._around(Path, "unlink", "unlink")
@@ -95,11 +148,13 @@ class _Watch:
         def watched(*arguments: Any) -> Any:
             self.committing = True
             try:
-                self.at("commit begins")
-                return commit(*arguments)
+                self.at("begins")
+                found = commit(*arguments)
+                self.at("ends")
+                return found
             finally:
-                self.at("commit ends")
                 self.committing = False
+                self.commits += 1
 
         journal.Journal.commit = watched  # type: ignore[method-assign, assignment]
 
@@ -122,13 +177,12 @@ class _Watch:
         def watched(tensors: Any, path: Path, **settings: Any) -> None:
             self.at("before checkpoint")
             save(tensors, path, **settings)
-            whole = path.read_bytes()
-            path.write_bytes(whole[: len(whole) // 2])
-            its_own = path.with_name(".tmpAbCdEf")  # what safetensors writes first
-            its_own.write_bytes(whole[: len(whole) // 2])
+            if self.is_next("amid checkpoint"):
+                whole = Path(path).read_bytes()
+                Path(path).write_bytes(whole[: len(whole) // 2])
+                its_own = Path(path).with_name(".tmpAbCdEf")  # what safetensors writes first
+                its_own.write_bytes(whole[: len(whole) // 2])
             self.at("amid checkpoint")
-            its_own.unlink()
-            path.write_bytes(whole)
             self.at("after checkpoint")
 
         safetensors.torch.save_file = watched
@@ -138,7 +192,7 @@ class _Watch:
 
         def watched(path: Path, data: bytes) -> None:
             self.at("before record")
-            if self.committing and len(self.heard) == self.instant:
+            if self.is_next("amid record"):
                 with open(path, "ab") as file:
                     file.write(data[: len(data) // 2])
             self.at("amid record")
@@ -209,53 +263,63 @@ class KillContract:
         class TestMySearch(KillContract):
             search = staticmethod(my_module.my_search)
 
+    Each kill takes as long as the search and a resume. By default there are six: amid the checkpoint of a commit, amid
+    its record, in its clean-up, and at ``drawn`` more instants of it; then at a training step and at some other
+    instant. Those are drawn from the hash of the Git commit that is checked out, so that other ones are tried on other
+    days. The commit that is taken apart is the first that removes a checkpoint: a search of four generations has one.
+    With ``AUTOFR_SOAK=1`` in the environment it is killed at every instant of that commit, and at ``kills`` instants of
+    its whole life.
+
     Attributes:
         search: what to run.
-        commit: which of its commits is taken apart, counted from 0; one that cleans up.
-        kills: how many random instants it is killed at.
+        drawn: at how many instants of that commit it is killed beside the three that always are.
+        kills: at how many instants of its whole life it is killed with ``AUTOFR_SOAK=1``.
     """
 
     search: Search = staticmethod(small_search)
-    commit = 2
+    drawn = 1
     kills = 30
 
     @pytest.fixture(scope="class")
-    def whole(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-        """A run that nobody kills, and how long it takes, seconds."""
-        start(self.search, tmp_path_factory.mktemp("warm") / "up").join()
-        run_dir, started = tmp_path_factory.mktemp("whole") / "run", time.monotonic()
-        finish(self.search, run_dir)
-        return run_dir, time.monotonic() - started
+    def whole(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+        """A run that nobody kills, and its instants."""
+        run_dir = tmp_path_factory.mktemp("whole") / "run"
+        return run_dir, instants(self.search, run_dir)
 
     @pytest.mark.slow
-    @pytest.mark.timeout(900)
-    def test_killed_at_every_step_of_a_commit(self, whole: tuple[Path, float], tmp_path: Path) -> None:
+    @pytest.mark.kill
+    @pytest.mark.timeout(7200)
+    def test_killed_at_steps_of_a_commit(self, whole: tuple[Path, list[str]], tmp_path: Path) -> None:
         """Before, amid and after what a commit writes, syncs, renames and deletes."""
-        heard = instants(self.search, tmp_path / "heard")
-        begins = [place for place, name in enumerate(heard) if name == "commit begins"]
-        steps = range(begins[self.commit], begins[self.commit + 1])
-        assert {"amid checkpoint", "amid record", "after unlink"} <= {heard[instant] for instant in steps}
-        for instant in steps:
-            run_dir = tmp_path / f"{instant}"
-            killed = start(self.search, run_dir, instant)
-            killed.join()
-            assert killed.exitcode == -signal.SIGKILL, heard[instant]
-            finish(self.search, run_dir)
-            check_same(whole[0], run_dir, heard[instant])
+        run_dir, heard = whole
+        commit = next(name.partition(": ")[0] for name in heard if name.endswith(": after unlink"))
+        steps = [name for name in heard if name.startswith(f"{commit}: ")]
+        always = [f"{commit}: {what}" for what in ("amid checkpoint", "amid record", "after unlink")]
+        assert set(always) <= set(steps)
+        others = [name for name in steps if name not in always]
+        for name in steps if soaks() else [*always, *drawn(others, self.drawn)]:
+            check_kill(self.search, name, run_dir, tmp_path)
 
     @pytest.mark.slow
-    @pytest.mark.timeout(1800)
-    def test_killed_at_random_instants(self, whole: tuple[Path, float], tmp_path: Path) -> None:
+    @pytest.mark.kill
+    @pytest.mark.timeout(7200)
+    def test_killed_at_any_instant(self, whole: tuple[Path, list[str]], tmp_path: Path) -> None:
         """From the first instant of the process to the last."""
-        draw = random.Random(7)
-        for kill in range(self.kills):
-            run_dir = tmp_path / f"{kill}"
-            killed = start(self.search, run_dir)
-            killed.join(draw.uniform(0, whole[1]))
-            killed.kill()
-            killed.join()
-            finish(self.search, run_dir)
-            check_same(whole[0], run_dir, f"kill {kill}")
+        run_dir, heard = whole
+        training = [name for name in heard if name.startswith("step")]
+        others = [name for name in heard if not name.startswith("step")]
+        for name in drawn(heard, self.kills) if soaks() else [*drawn(training, 1), *drawn(others, 1)]:
+            check_kill(self.search, name, run_dir, tmp_path)
+
+
+def check_kill(search: Search, name: str, whole: Path, folder: Path) -> None:
+    """Kill ``search`` at an instant, resume it, and compare it with the run in ``whole``; all that in ``folder``."""
+    run_dir = folder / name.replace(" ", "-").replace(":", "")
+    killed = start(search, run_dir, name)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, name
+    finish(search, run_dir)
+    check_same(whole, run_dir, name)
 
 
 def finish(search: Search, run_dir: Path) -> None:

@@ -1,8 +1,7 @@
-"""The mesh: real processes of torchrun, with gloo, on one machine."""
+"""The mesh: real processes, with gloo, on one machine; by torchrun where its part in it is tested."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,30 +24,49 @@ from autofr.losses import LOSSES, ArcFace
 from autofr.runs.bank import Entry, WeightBank
 from autofr.runs.bank_file import load_bank, save_bank
 from autofr.system.torchrun import cores, is_this_job
-from tests.paths import RANKS
+from tests.paths import RANKS, REPOSITORY
+from tests.processes import command_line, run_autofr, run_ranks, script
 
 SETTINGS = "--epochs=2 --segment=1 --backbone=ir_mini-w0.25 --image-size=32 --embedding-dim=16 --batch-size=16"
-SEARCH = f"search --space arcface_margins {SETTINGS} --no-tracking --device cpu --fmr 0.02".split()
+SETTINGS += " --no-tracking --device cpu --fmr 0.1 --validation-identities 4"
+IDENTITIES = 24
 
 
-def torchrun(ranks: int, *arguments: str, restarts: int = 0, **more: Any) -> subprocess.Popen[str]:
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory, write_faces: Callable[..., Path]) -> Path:
+    return write_faces(tmp_path_factory.mktemp("faces") / "faces", IDENTITIES, 4, 32)
+
+
+@pytest.fixture
+def search(faces: Path) -> list[str]:
+    """The arguments of a search."""
+    return f"search --space arcface_margins {SETTINGS}".split() + [f"--data={faces}"]
+
+
+def torchrun(ranks: int, *arguments: str, restarts: int = 0, status: int = 0) -> str:
+    """Run a script, or a module, by torchrun to its end; return what all ranks printed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     command += [f"--max-restarts={restarts}", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == status, done.stdout[-3000:]
+    return done.stdout
 
 
-def ended(process: subprocess.Popen[str], status: int = 0) -> str:
-    out, _ = process.communicate(timeout=200)
-    assert process.returncode == status, out[-3000:]
-    return out
+def on_ranks(ranks: int, *arguments: str) -> str:
+    """Run the command line on so many ranks, without torchrun; return what all ranks printed."""
+    return printed(run_ranks(ranks, command_line, list(arguments)))
+
+
+def printed(ranks: list[subprocess.CompletedProcess[str]]) -> str:
+    for done in ranks:
+        assert done.returncode == 0, done.stderr[-3000:]
+    return "".join(done.stdout for done in ranks)
 
 
 def alone(*arguments: str) -> None:
-    command = [sys.executable, "-m", "autofr", *arguments]
-    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stdout=subprocess.DEVNULL)
+    done = run_autofr(*arguments, environment={"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -106,8 +124,8 @@ def test_the_population_is_what_the_mesh_says(tiny: dict[str, Any], tmp_path: Pa
         autofr.search("arcface_margins", run_dir=tmp_path / "other", mesh="member=3", population=2, **asked)
 
 
-def test_a_mesh_without_torchrun(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main([*SEARCH, "--mesh", "member=4,data=2", f"--run-dir={tmp_path / 'run'}"]) == 2
+def test_a_mesh_without_torchrun(search: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main([*search, "--mesh", "member=4,data=2", f"--run-dir={tmp_path / 'run'}"]) == 2
     assert "--mesh member=4,data=2 needs 2 processes or more: start autofr by torchrun" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -130,8 +148,10 @@ def test_no_nccl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.distributed
+@pytest.mark.slow
 def test_devices_of_two_kinds() -> None:
-    out = ended(torchrun(2, str(RANKS / "mixed_devices.py")))
+    out = torchrun(2, str(RANKS / "mixed_devices.py"))
     for rank in range(2):
         assert f"rank {rank}: rank 0 is on cpu and rank 1 on meta; name one with --device" in out
     assert "joined" not in out
@@ -170,29 +190,31 @@ class Whole(ArcFace):
         return super().forward(cosines, labels, norms) * 2
 
 
+@pytest.mark.distributed
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_class_centres_on_several_ranks_are_those_of_one(ranks: int) -> None:
-    script = RANKS / "partial_fc.py"
-    out = ended(torchrun(ranks, str(script), str(ranks)))
+    out = printed(run_ranks(ranks, script, RANKS / "partial_fc.py", str(ranks)))
     assert f"{len(LOSSES)} losses and a sample on {ranks} ranks: the same" in out
 
 
+@pytest.mark.distributed
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--explore=0.5"]], ids=["whole generations", "the winner alone"])
 def test_members_on_several_ranks_are_those_of_one_process(
-    more: list[str], tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
+    more: list[str], search: list[str], tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     """The same decisions and the same weights, bit for bit; one rank tells of it."""
-    alone(*SEARCH, *more, f"--run-dir={tmp_path / 'one'}")
-    out = ended(torchrun(2, "-m", "autofr", *SEARCH, *more, f"--run-dir={tmp_path / 'two'}", "--mesh=member=4"))
+    alone(*search, *more, f"--run-dir={tmp_path / 'one'}")
+    out = on_ranks(2, *search, *more, f"--run-dir={tmp_path / 'two'}", "--mesh=member=4")
     assert out.count("search result") == 1
     assert same_outcome(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.distributed
 @pytest.mark.slow
 def test_an_elastic_network_is_the_mean_over_members_of_all_ranks(
-    tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
+    search: list[str], tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     space = tmp_path / "slices.py"
     space.write_text(
@@ -200,71 +222,59 @@ def test_an_elastic_network_is_the_mean_over_members_of_all_ranks(
         "space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.3)), backbone=Elastic(\n"
         "    'iresnet:widths=32-64,stem=2', depth=('1-1', '1-2'), width=(0.5, 1.0), kernel=(3, 5)))\n"
     )
-    settings = [word for word in SEARCH[3:] if "backbone" not in word and "segment" not in word]
-    settings = ["search", f"--space={space}", *settings, "--segment=0.5", "--epochs=1", "--embedding-dim=16"]
+    settings = ["search", f"--space={space}", *(word for word in search[3:] if "backbone" not in word)]
     alone(*settings, f"--run-dir={tmp_path / 'one'}")
-    ended(torchrun(2, "-m", "autofr", *settings, f"--run-dir={tmp_path / 'two'}"))
+    on_ranks(2, *settings, f"--run-dir={tmp_path / 'two'}")
     assert same_outcome(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.distributed
 @pytest.mark.slow
-def test_a_rank_is_killed_and_the_job_goes_on(tmp_path: Path, same_outcome: Callable[[Path, Path], bool]) -> None:
-    """In mid-generation; torchrun starts all again. Then other numbers of processes go on, and one alone."""
-    longer = [word.replace("--epochs=2", "--epochs=4") for word in SEARCH]
+def test_a_rank_is_killed_and_the_job_goes_on(
+    search: list[str], tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
+) -> None:
+    """In mid-generation; torchrun starts all again. One process alone ends to the same bits."""
+    longer = [word.replace("--epochs=2", "--epochs=4") for word in search]
     run = tmp_path / "run"
-    process = torchrun(2, "-m", "autofr", *longer, f"--run-dir={run}", "--mesh=member=4,data=1", restarts=3)
-    deadline = time.monotonic() + 150
-    while not (run / "journal.jsonl").exists() or len((run / "journal.jsonl").read_text().splitlines()) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(max(ranks_of(process)), signal.SIGKILL)
-    out = ended(process)
+    rank = [str(RANKS / "command_line.py"), "killed", "2"]
+    out = torchrun(2, *rank, *longer, f"--run-dir={run}", "--mesh=member=4,data=1", restarts=3)
     assert "resuming" in out
     alone(*longer, f"--run-dir={tmp_path / 'one'}")
     assert same_outcome(run, tmp_path / "one")
 
 
-def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"autofr" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
+@pytest.mark.distributed
 @pytest.mark.slow
 def test_another_number_of_processes_goes_on(
-    tmp_path: Path, comparable: Callable[[Path], list[dict[str, Any]]]
+    search: list[str], tmp_path: Path, comparable: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
     """Four processes of two partners each; then two; then one, which reads all class centres; it all carries on."""
     run, half = tmp_path / "run", ["--mesh=data=2", f"--run-dir={tmp_path / 'run'}"]
-    process = torchrun(4, "-m", "autofr", *[w.replace("--epochs=2", "--epochs=9") for w in SEARCH], *half)
-    stop_after(process, run, 2)
+    longer = [word.replace("--epochs=2", "--epochs=6") for word in search]
+    stopped = [str(RANKS / "command_line.py"), "stopped", "2"]
+    torchrun(4, *stopped, *longer, *half, status=1)
+    assert len(comparable(run)) == 2
     files = {file.name for file in (run / "checkpoints").iterdir()}
     assert any("shard-1-of-2" in name for name in files)
     whole = load_bank(max(f for f in (run / "checkpoints").glob("gen-*.safetensors") if "shard" not in f.name))
     (entry,) = whole.entries.values()
     assert entry.state["centres"].shape == entry.state["momentum.centres"].shape
-    assert len(entry.state["centres"]) == json.loads((run / "config.json").read_text())["data"]["identities"] - 16
-    stop_after(torchrun(2, "-m", "autofr", "search", f"--resume={run}", "--mesh=data=2", "--no-tracking"), run, 4)
+    assert json.loads((run / "config.json").read_text())["data"]["identities"] == IDENTITIES
+    assert len(entry.state["centres"]) == IDENTITIES - 4
+    torchrun(2, *stopped, "search", f"--resume={run}", "--mesh=data=2", "--no-tracking", status=1)
     before = comparable(run)
+    assert len(before) == 4
     alone("search", f"--resume={run}", "--no-tracking")
     assert comparable(run)[: len(before)] == before
-    assert len(comparable(run)) == 9
+    assert len(comparable(run)) == 6
     assert not [f for f in (run / "checkpoints").iterdir() if "shard" in f.name and f.name > "gen-0004"]
 
 
-def stop_after(process: subprocess.Popen[str], run: Path, generations: int) -> None:
-    """Tell torchrun to stop, once so many are committed; its processes put their things in order."""
-    deadline = time.monotonic() + 150
-    while not (run / "journal.jsonl").exists() or (run / "journal.jsonl").read_text().count("\n") < generations:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    process.terminate()
-    process.communicate(timeout=100)
-
-
+@pytest.mark.distributed
 @pytest.mark.slow
-def test_a_number_of_processes_that_does_not_fit_is_refused_at_once(tmp_path: Path) -> None:
-    out = ended(torchrun(3, "-m", "autofr", *SEARCH, f"--run-dir={tmp_path / 'run'}", "--mesh=member=4,data=1"), 1)
+def test_a_number_of_processes_that_does_not_fit_is_refused_at_once(search: list[str], tmp_path: Path) -> None:
+    arguments = ["-m", "autofr", *search, f"--run-dir={tmp_path / 'run'}", "--mesh=member=4,data=1"]
+    out = torchrun(3, *arguments, status=1)
     told = "autofr: error: 3 processes do not fit a mesh of member=4,data=1: start 1, 2, 4"
     assert out.count(told) == 1
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""SIGKILL at every step of a commit and at random instants, then a resume: the same bits as without."""
+"""SIGKILL at steps of a commit and at other instants, then a resume: the same bits as without."""
 
 from autofr.testing import KillContract
 from autofr.testing.killing import elastic_search

@@ -8,39 +8,36 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-TINY = ["--epochs", "6", "--batch-size", "8", "--backbone", "ir_mini-w0.25", "--embedding-dim", "16", "--image-size"]
+from tests.paths import REPOSITORY
+from tests.processes import Process, autofr_process, run_autofr, until_stopped
+
+TINY = ["--epochs", "4", "--batch-size", "8", "--backbone", "ir_mini-w0.25", "--embedding-dim", "16", "--image-size"]
 TINY += ["32", "--fmr", "0.1", "--validation-identities", "3", "--device", "cpu", "--no-tracking"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.kill]
 
 
-def begin(*arguments: str | Path, before: Sequence[str] = (), cwd: Path | None = None) -> "subprocess.Popen[str]":
-    command = [*before, sys.executable, "-m", "autofr", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def search_arguments(folder: Path, run_dir: Path) -> list[str]:
+    arguments = ["search", "--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir]
+    return [str(argument) for argument in arguments]
 
 
-def search(folder: Path, run_dir: Path, *before: str) -> "subprocess.Popen[str]":
-    asked = ["--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir]
-    return begin("search", *asked, before=before)
-
-
-def until_committed(process: "subprocess.Popen[str]", run_dir: Path, generations: int) -> None:
-    journal = run_dir / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= generations):
-        time.sleep(0.002)
+def search(folder: Path, run_dir: Path) -> Process:
+    """A search that stops itself in the third of its four generations, after two commits."""
+    process = autofr_process(*search_arguments(folder, run_dir), stop_after=2)
+    until_stopped(process)
+    return process
 
 
 def finish(run_dir: Path) -> str:
-    resumed = begin("search", "--resume", run_dir, "--no-tracking")
-    out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, err
-    return out
+    resumed = run_autofr("search", "--resume", run_dir, "--no-tracking")
+    assert resumed.returncode == 0, resumed.stderr
+    return resumed.stdout
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +48,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory, write_faces: Callable[[Path]
 @pytest.fixture(scope="module")
 def whole(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    process = search(faces, run_dir)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    done = run_autofr(*search_arguments(faces, run_dir))
+    assert done.returncode == 0, done.stderr
     return run_dir
 
 
@@ -67,19 +63,17 @@ def test_told_to_stop_it_says_how_to_go_on(
 ) -> None:
     run_dir = tmp_path / "run"
     process = search(faces, run_dir)
-    until_committed(process, run_dir, 2)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate()
     assert process.returncode == 128 + number, (out, err)
-    done = (run_dir / "journal.jsonl").read_bytes().count(b"\n")
-    assert 2 <= done < 6
+    assert (run_dir / "journal.jsonl").read_bytes().count(b"\n") == 2
     told = next(line for line in out.splitlines() if "go on with" in line)
-    assert told.startswith(f"{done} of 6 generations are committed, the one under way is rolled back; go on with: ")
+    assert told.startswith("2 of 4 generations are committed, the one under way is rolled back; go on with: ")
     command = shlex.split(told.rpartition("go on with: ")[2])
     assert command == ["autofr", "search", "--resume", str(run_dir)]
-    resumed = begin(*command[1:], "--no-tracking")
-    out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, err
+    resumed = run_autofr(*command[1:], "--no-tracking")
+    assert resumed.returncode == 0, resumed.stderr
     assert same_outcome(whole, run_dir)
 
 
@@ -88,17 +82,13 @@ def test_two_processes_in_one_directory(
 ) -> None:
     run_dir = tmp_path / "run"
     first = search(faces, run_dir)
-    until_committed(first, run_dir, 1)
-    first.send_signal(signal.SIGSTOP)  # so that it cannot end meanwhile
-    second = begin("search", "--resume", run_dir, "--no-tracking")
-    _, err = second.communicate(timeout=60)
+    second = run_autofr("search", "--resume", run_dir, "--no-tracking")
     assert second.returncode == 2
-    assert f"another process is at work in {run_dir}" in err
-    assert len(err.splitlines()) == 1
-    third = search(faces, run_dir)
-    _, err = third.communicate(timeout=60)
+    assert f"another process is at work in {run_dir}" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    third = run_autofr(*search_arguments(faces, run_dir))
     assert third.returncode == 2
-    assert "exists; go on with --resume" in err
+    assert "exists; go on with --resume" in third.stderr
     first.kill()
     first.communicate()
     assert (run_dir / "lock").exists()
@@ -112,13 +102,13 @@ def test_a_limit_on_files_amid_a_run(
     """The system refuses to let a file grow, as on a full disk: EFBIG, in the checkpoint's write."""
     run_dir = tmp_path / "run"
     process = search(faces, run_dir)
-    until_committed(process, run_dir, 2)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    out, err = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate()
     assert process.returncode == 2, out
     assert "File too large" in err
     assert len(err.splitlines()) == 1
-    assert "of 6 generations are committed" in out
+    assert "2 of 4 generations are committed" in out
     assert not list((run_dir / "checkpoints").glob("*tmp*"))
     finish(run_dir)
     assert same_outcome(whole, run_dir)
@@ -143,15 +133,13 @@ def test_a_disk_that_fills_up(
 ) -> None:
     run_dir = small_disk / "run"
     process = search(faces, run_dir)
-    until_committed(process, run_dir, 2)
-    process.send_signal(signal.SIGSTOP)
     with open(small_disk / "filler", "wb") as filler:
         filler.write(bytes(shutil.disk_usage(small_disk).free))
     process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 2, out
     assert "No space left on device" in err
-    assert "of 6 generations are committed" in out
+    assert "2 of 4 generations are committed" in out
     assert not list((run_dir / "checkpoints").glob("*tmp*"))
     (small_disk / "filler").unlink()
     finish(run_dir)
@@ -163,18 +151,19 @@ def test_a_directory_that_becomes_read_only(
 ) -> None:
     runs = tmp_path / "runs"
     run_dir = runs / "run"
-    process = search(faces, run_dir, *bound_by_permissions())
-    until_committed(process, run_dir, 2)
+    process = bound_by_permissions(2, *search_arguments(faces, run_dir))
+    until_stopped(process)
     closed = [run_dir / "checkpoints", run_dir, runs]
     for folder in closed:
         folder.chmod(0o555)
-    out, err = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate()
     assert process.returncode == 2, out
     assert "Permission denied" in err
     assert len(err.splitlines()) == 1
-    assert "of 6 generations are committed" in out
-    refused = search(faces, runs / "other", *bound_by_permissions())
-    _, err = refused.communicate(timeout=60)
+    assert "2 of 4 generations are committed" in out
+    refused = bound_by_permissions(2, *search_arguments(faces, runs / "other"))
+    _, err = refused.communicate()
     assert refused.returncode == 2
     assert f"run directory {runs / 'other'} cannot be written: {runs} is read-only; name another --run-dir" in err
     for folder in closed:
@@ -184,13 +173,15 @@ def test_a_directory_that_becomes_read_only(
     assert same_outcome(whole, run_dir)
 
 
-def bound_by_permissions() -> list[str]:
-    """What makes root heed them as others do."""
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root heeds no permissions, and there is no setpriv")
-    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+def bound_by_permissions(stop_after: int, *arguments: str) -> "subprocess.Popen[str]":
+    """A process that heeds permissions, also root's; it stops itself after so many commits."""
+    before = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root heeds no permissions, and there is no setpriv")
+        before = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    command = [*before, sys.executable, "-m", "tests.processes", str(stop_after), *arguments]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("left", [[], ["lock"], ["lock", "config.json.tmp"]])
@@ -201,9 +192,8 @@ def test_a_directory_in_which_nothing_was_begun_is_as_good_as_new(
     run_dir.mkdir()
     for name in left:
         (run_dir / name).touch()
-    process = search(faces, run_dir)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    done = run_autofr(*search_arguments(faces, run_dir))
+    assert done.returncode == 0, done.stderr
     assert same_outcome(whole, run_dir)
 
 
@@ -217,20 +207,20 @@ def test_a_space_file_is_executed_only_where_it_was_named(faces: Path, tmp_path:
         "space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.3)))\n"
     )
     run_dir = tmp_path / "run"
-    process = begin("search", "--space", space, "--data", faces, *TINY, "--run-dir", run_dir)
-    until_committed(process, run_dir, 1)
+    begun = ["search", "--space", space, "--data", faces, *TINY, "--run-dir", run_dir]
+    process = autofr_process(*begun, stop_after=2)
+    until_stopped(process)
     process.terminate()
-    out, _ = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate()
     assert f"go on with: autofr search --resume {run_dir} --space {space}" in out
     proof.unlink()
-    refused = begin("search", "--resume", run_dir, "--no-tracking")
-    _, err = refused.communicate(timeout=60)
+    refused = run_autofr("search", "--resume", run_dir, "--no-tracking")
     assert refused.returncode == 2
-    assert f"name it: autofr search --resume {run_dir} --space {space}" in err
+    assert f"name it: autofr search --resume {run_dir} --space {space}" in refused.stderr
     assert not proof.exists()
-    resumed = begin("search", "--resume", run_dir, "--space", space, "--no-tracking")
-    _, err = resumed.communicate(timeout=60)
-    assert resumed.returncode == 0, err
+    resumed = run_autofr("search", "--resume", run_dir, "--space", space, "--no-tracking")
+    assert resumed.returncode == 0, resumed.stderr
     assert proof.exists()
     assert os.listdir(run_dir / "model")
 
@@ -243,7 +233,6 @@ def test_a_checkpoint_of_another_network_is_refused(faces: Path, tmp_path: Path)
 
     run_dir = tmp_path / "run"
     process = search(faces, run_dir)
-    until_committed(process, run_dir, 2)
     process.kill()
     process.communicate()
     lines = [Record.from_line(line) for line in (run_dir / "journal.jsonl").read_bytes().splitlines(keepends=True)]
@@ -254,16 +243,14 @@ def test_a_checkpoint_of_another_network_is_refused(faces: Path, tmp_path: Path)
     save_bank(newest, bank)
     forged = [*lines[:-1], replace(lines[-1], sha256=sha256(newest))]
     (run_dir / "journal.jsonl").write_bytes(b"".join(line.to_line() for line in forged))
-    refused = begin("search", "--resume", run_dir, "--no-tracking")
-    _, err = refused.communicate(timeout=60)
+    refused = run_autofr("search", "--resume", run_dir, "--no-tracking")
     assert refused.returncode == 2
-    assert "the weights of ir_mini-w0.25 in the checkpoint do not fit" in err
+    assert "the weights of ir_mini-w0.25 in the checkpoint do not fit" in refused.stderr
     forged[-1] = replace(forged[-1], policy={"rng": "none"})
     (run_dir / "journal.jsonl").write_bytes(b"".join(line.to_line() for line in forged))
-    refused = begin("search", "--resume", run_dir, "--no-tracking")
-    _, err = refused.communicate(timeout=60)
+    refused = run_autofr("search", "--resume", run_dir, "--no-tracking")
     assert refused.returncode == 2
-    assert "its policy state is no state of thompson" in err
+    assert "its policy state is no state of thompson" in refused.stderr
 
 
 def finished_copy(whole: Path, tmp_path: Path) -> Path:
@@ -288,27 +275,24 @@ def test_a_configuration_does_not_choose_what_is_executed(where: str, whole: Pat
     part, key = where.split(".")
     config[part][key] = str(tmp_path / "evil.py")
     (run_dir / "config.json").write_text(json.dumps(config))
-    resumed = begin("search", "--resume", run_dir, "--no-tracking")
-    _, err = resumed.communicate(timeout=60)
+    resumed = run_autofr("search", "--resume", run_dir, "--no-tracking")
     assert not proof.exists()
-    assert resumed.returncode == 2, err
-    assert ("name it:" if where == "space.name" else "with other settings") in err
+    assert resumed.returncode == 2, resumed.stderr
+    assert ("name it:" if where == "space.name" else "with other settings") in resumed.stderr
 
 
 def test_a_name_in_a_configuration_is_a_shipped_space_whatever_lies_here(whole: Path, tmp_path: Path) -> None:
     run_dir = finished_copy(whole, tmp_path)
     here = tmp_path / "here"
     proofs = [planted(here / "search_spaces" / name) for name in ("arcface_margins.py", "innocent.py")]
-    resumed = begin("search", "--resume", run_dir, "--no-tracking", cwd=here)
-    _, err = resumed.communicate(timeout=60)
-    assert resumed.returncode == 0, err
+    resumed = run_autofr("search", "--resume", run_dir, "--no-tracking", cwd=here)
+    assert resumed.returncode == 0, resumed.stderr
     config = json.loads((run_dir / "config.json").read_text())
     config["space"]["name"] = "innocent"
     (run_dir / "config.json").write_text(json.dumps(config))
-    refused = begin("search", "--resume", run_dir, "--no-tracking", cwd=here)
-    _, err = refused.communicate(timeout=60)
+    refused = run_autofr("search", "--resume", run_dir, "--no-tracking", cwd=here)
     assert refused.returncode == 2
-    assert f"name it: autofr search --resume {run_dir} --space innocent" in err
+    assert f"name it: autofr search --resume {run_dir} --space innocent" in refused.stderr
     assert not any(proof.exists() for proof in proofs)
 
 
@@ -327,11 +311,12 @@ def test_a_screen_that_is_gone_stops_nothing(
     faces: Path, whole: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     """As with ``| head``."""
-    process = search(faces, tmp_path / "run")
+    command = [sys.executable, "-m", "autofr", *search_arguments(faces, tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline()
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    assert process.wait(120) == 0, err
+    assert process.wait() == 0, err
     assert same_outcome(whole, tmp_path / "run")

@@ -1,4 +1,7 @@
-"""Put ranks on devices of two kinds. Started by torchrun, by tests/engine/test_distributed.py."""
+"""Be one of two ranks that are on devices of two kinds.
+
+Started by torchrun in tests/engine/test_distributed.py: test_devices_of_two_kinds.
+"""
 
 import os
 

@@ -1,4 +1,7 @@
-"""Compare Partial FC on several ranks with one rank. Started by torchrun, by tests/engine/test_distributed.py."""
+"""Be one of several ranks of Partial FC, which find what one process does.
+
+Started in tests/engine/test_distributed.py: test_class_centres_on_several_ranks_are_those_of_one.
+"""
 
 import copy
 import sys

@@ -2,17 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -24,6 +19,8 @@ from autofr.losses import ArcFace
 from autofr.studies.plan import FILE, Plan, distribution, vary_json
 from autofr.studies.run import StudyResult, stored_arguments
 from autofr.studies.worker import Worker, open_study, trial_dir
+from tests.paths import REPOSITORY
+from tests.processes import autofr_process, wait_until
 
 SPACE_FILE = """from autofr import Choice, SearchSpace
 from autofr.losses import ArcFace
@@ -49,6 +46,20 @@ def space_file(tmp_path: Path) -> Path:
     return path
 
 
+def acting_space(path: Path, act: str) -> Path:
+    """A space whose file has each worker process do something in the second generation of its first trial, where
+    ``ACT`` is in the environment: ``act``, Python that may use ``os`` and ``signal``."""
+    path.write_text(
+        f"""import os, signal, sys
+if "ACT" in os.environ and sys.argv[0].endswith("worker.py"):
+    sys.path.insert(0, {str(REPOSITORY)!r})
+    from tests.processes import at_a_step
+    at_a_step(1, lambda: {act})
+{SPACE_FILE}"""
+    )
+    return path
+
+
 class Fragile(ArcFace):
     """A loss that small batches are too much for."""
 
@@ -56,13 +67,6 @@ class Fragile(ArcFace):
         if 2 < len(labels) < 20:
             raise MemoryError("too few at once")
         return super().forward(cosines, labels, norms)
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 150
-    while not happened():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.02)
 
 
 def workers_of(study_dir: Path) -> list[int]:
@@ -198,30 +202,35 @@ def test_a_trial_that_cannot_be_trained_is_one_failed_trial(
     assert result.best.params["lr"] == 0.05
 
 
+@pytest.mark.kill
 @pytest.mark.slow
-def test_several_workers_share_the_trials_and_survive_a_kill(
-    space_file: Path, settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_several_workers_share_the_trials_and_survive_a_kill(settings: dict[str, Any], tmp_path: Path) -> None:
     """Worker and study are killed in the midst of trials; going on, the same trials end, from where they were."""
     study_dir = tmp_path / "study"
+    space_file = acting_space(tmp_path / "mine.py", "os.kill(os.getpid(), signal.SIGSTOP)")
     flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
-    command = [sys.executable, "-m", "autofr", "study", f"--space={space_file}", "--trials=4", "--workers=2"]
-    command += [*flags, "--segment=0.25", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
+    command = ["study", f"--space={space_file}", "--trials=4", "--workers=2", *flags]
+    command += ["--segment=0.5", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
     command += ["--no-tracking", "--pruner=NopPruner", f"--study-dir={study_dir}"]
-    process = subprocess.Popen(command, start_new_session=True)
-    wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
+    process = autofr_process(*command, environment={"ACT": "1"})
+    wait_until(lambda: process.poll() is not None or sum(map(is_stopped, workers_of(study_dir))) == 2)
+    assert process.poll() is None, process.communicate()
     workers = workers_of(study_dir)
-    assert len(workers) == 2
     if "OMP_NUM_THREADS" not in os.environ:  # they share the cores
         shared = f"OMP_NUM_THREADS={max(1, torch.get_num_threads() // 2)}"
         assert all(shared in Path(f"/proc/{pid}/environ").read_text().split("\0") for pid in workers)
     for pid in (process.pid, *workers):
         os.kill(pid, signal.SIGKILL)
     process.wait()
-    wait_for(lambda: not workers_of(study_dir))
+    wait_until(lambda: not workers_of(study_dir))
     plan = Plan.load(study_dir)
     before = open_study(study_dir, plan).get_trials()
-    assert any(trial.state == optuna.trial.TrialState.RUNNING for trial in before)
+    assert [trial.state.name for trial in before] == ["RUNNING"] * 2
+    committed = {
+        trial.number: [r.seconds for r in autofr.SearchResult(trial_dir(study_dir, trial.number)).records]
+        for trial in before
+    }
+    assert [len(seconds) for seconds in committed.values()] == [1, 1]
     assert main(["study", f"--resume={study_dir}", f"--space={space_file}", "--no-tracking", "--workers=2"]) == 0
     after = open_study(study_dir, plan).get_trials()
     assert [trial.state.name for trial in after] == ["COMPLETE"] * 4
@@ -229,43 +238,44 @@ def test_several_workers_share_the_trials_and_survive_a_kill(
     for trial in after:
         records = autofr.SearchResult(trial_dir(study_dir, trial.number)).records
         assert trial.intermediate_values == {r.generation: r.reward for r in records}
-        assert len(records) >= 8
+        assert len(records) == 4
+        assert [r.seconds for r in records[:1]] == committed.get(trial.number, [records[0].seconds])
 
 
+def is_stopped(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return False
+
+
+@pytest.mark.kill
 @pytest.mark.slow
 def test_a_worker_that_dies_at_the_last_trial_leaves_it_to_another(
-    space_file: Path, settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study_dir = tmp_path / "study"
-    killed: list[int] = []
-
-    def kill_one() -> None:
-        wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
-        killed.append(workers_of(study_dir)[0])
-        os.kill(killed[0], signal.SIGKILL)
-
-    assassin = threading.Thread(target=kill_one)
-    assassin.start()
-    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "segment": 0.25}
+    """One of two workers, each at one of two trials, kills itself: the first that makes a folder."""
+    study_dir, killed = tmp_path / "study", tmp_path / "killed"
+    act = f"os.path.exists({str(killed)!r}) or os.mkdir({str(killed)!r}) or os.kill(os.getpid(), signal.SIGKILL)"
+    space_file = acting_space(tmp_path / "mine.py", act)
+    monkeypatch.setenv("ACT", "1")
+    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "segment": 0.5}
     result = autofr.study(space_file, study_dir=study_dir, trials=2, workers=2, **how)
-    assassin.join()
-    assert killed
+    assert killed.exists()
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_told_to_stop_it_stops_its_workers(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as by what a script starts in the background."""
     study_dir = tmp_path / "study"
     flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
-    command = [sys.executable, "-m", "autofr", "study", f"--space={space_file}", "--trials=50", "--workers=2"]
-    command += [*flags, "--vary", "lr", "0.02..0.2", "--no-tracking", f"--study-dir={study_dir}"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
-    )
-    wait_for(lambda: len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
+    command = ["study", f"--space={space_file}", "--trials=1000", "--workers=2", *flags]
+    command += ["--vary", "lr", "0.02..0.2", "--no-tracking", f"--study-dir={study_dir}"]
+    process = autofr_process(*command, ignored=(signal.SIGINT,))
+    wait_until(lambda: process.poll() is not None or len(list(study_dir.glob("trial-*/journal.jsonl"))) >= 2)
     process.terminate()
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert f"study --resume {study_dir} --space {space_file}" in out
     assert not workers_of(study_dir)
@@ -362,11 +372,12 @@ def test_a_trial_that_was_interrupted_ends_to_the_same_bits(
 
 @pytest.mark.slow
 def test_mlflow_has_a_child_run_a_trial_with_real_parameters(
-    space_file: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    space_file: Path, settings: dict[str, Any], tmp_path: Path, mlflow_store: Callable[[Path], None]
 ) -> None:
     from mlflow import MlflowClient
 
     study_dir = tmp_path / "study"
+    mlflow_store(tmp_path)
     how = {**settings, "vary": VARY, "trials": 2, "study_dir": study_dir}
     result = autofr.study(space_file, **how | {"tracking": True})
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -1,8 +1,13 @@
 """What processes that autofr starts are given."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+import autofr
 from autofr.system.subprocesses import environment
 
 
@@ -17,3 +22,13 @@ def test_processes_at_the_same_time_divide_the_threads(monkeypatch: pytest.Monke
 def test_what_the_user_said_of_threads_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert environment(sharing=2)["OMP_NUM_THREADS"] == "5"
+
+
+def test_it_is_this_autofr_that_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is not installed: no other one, and none of its parts under another name."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    first = environment()["PYTHONPATH"].split(":")[0]
+    assert Path(first) == Path(autofr.__file__).resolve().parents[1]
+    code = "import autofr; print(autofr.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.stdout.strip() == autofr.__file__

@@ -39,6 +39,11 @@ def everything(uri: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient(patience: None) -> None:
+    """See ``patience``."""
+
+
 @pytest.fixture(scope="session")
 def shown() -> Shown:
     """:func:`everything`."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,27 @@ from autofr.runs.result import flatten
 from autofr.tracking import metric_name, tracking_uri
 from autofr.tracking.mirror import Mirror
 from autofr.tracking.sync import sync_tracking
+from tests.processes import wait_until
 
 SPACE = SearchSpace(loss=Choice(ArcFace(m) for m in (0.1, 0.3)))
+pytestmark = [pytest.mark.search, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def tracked(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("runs") / "tracked"
-    autofr.search(SPACE, tiny_faces, run_dir=run_dir, **{**tiny, "tracking": True})
-    return run_dir
+def tracked(tiny_faces: Faces, tiny: dict[str, Any], made_once: Any, mlflow_store: Callable[[Path], None]) -> Path:
+    """A finished run and its store."""
+
+    def make(runs: Path) -> None:
+        mlflow_store(runs)
+        autofr.search(SPACE, tiny_faces, run_dir=runs / "tracked", **{**tiny, "tracking": True})
+
+    return Path(made_once("tracked", make)) / "tracked"
+
+
+@pytest.fixture
+def store(tmp_path: Path, mlflow_store: Callable[[Path], None]) -> None:
+    """An empty MLflow store for runs in ``tmp_path``."""
+    mlflow_store(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +58,6 @@ def runs(client: Any) -> tuple[Any, list[Any]]:
     return parents[0], sorted(children, key=lambda r: r.info.run_name)
 
 
-@pytest.mark.slow
 def test_the_parent_run_is_the_search(
     tracked: Path, client: Any, runs: tuple[Any, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +82,6 @@ def tracked_experiment(client: Any) -> str:
     return str(client.get_experiment_by_name("autofr").experiment_id)
 
 
-@pytest.mark.slow
 def test_each_member_has_a_child_run(tracked: Path, client: Any, runs: tuple[Any, list[Any]]) -> None:
     result = autofr.SearchResult(tracked)
     assert len(runs[1]) == 4
@@ -86,7 +96,6 @@ def test_each_member_has_a_child_run(tracked: Path, client: Any, runs: tuple[Any
             assert [h.step for h in history] == [0, 1, 2, 3]
 
 
-@pytest.mark.slow
 def test_each_synced_checkpoint_is_a_logged_model(tracked: Path, client: Any) -> None:
     models = client.search_logged_models([tracked_experiment(client)])
     checkpoints = sorted((m for m in models if m.name.startswith("gen-")), key=lambda m: m.name)
@@ -107,7 +116,6 @@ def _best(result: autofr.SearchResult) -> Any:
     return max(result.records, key=lambda r: r.rewards[r.winner])
 
 
-@pytest.mark.slow
 def test_the_winner_loads_with_mlflow_and_embeds(
     tracked: Path, client: Any, tiny_faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +143,7 @@ def begun(runs: Path) -> bool:
             return False
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("store")
 def test_a_resumed_run_fills_in_the_same_mlflow_run(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,10 +153,7 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
 
     def train_segment(*args: Any, **kwargs: Any) -> None:
         if args[3].start // len(args[3]) == 2:
-            deadline = time.monotonic() + 120
-            while not begun(tmp_path):  # on a busy machine MLflow's process may not have come to it yet
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            wait_until(lambda: begun(tmp_path))  # on a busy machine MLflow's process may not have come to it yet
             raise KeyboardInterrupt
         original(*args, **kwargs)
 
@@ -181,7 +186,7 @@ def test_a_resumed_run_fills_in_the_same_mlflow_run(
     assert [m.name for m in models].count("winner") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("store")
 def test_of_a_winner_that_went_on_alone_it_shows_the_end(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -197,13 +202,12 @@ def test_of_a_winner_that_went_on_alone_it_shows_the_end(
     assert best != [record.rewards[record.winner] for record in result.records]
 
 
-@pytest.mark.slow
 def test_tracking_changes_no_bit(tiny_faces: Faces, tiny: dict[str, Any], tracked: Path, tmp_path: Path) -> None:
     plain = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "plain", **tiny)
     assert [r.sha256 for r in plain.records] == [r.sha256 for r in autofr.SearchResult(tracked).records]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("store")
 def test_a_run_deleted_in_mlflow_is_filled_in_anew(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     settings = {**tiny, "tracking": True, "run_dir": tmp_path / "run"}
     autofr.search(SPACE, tiny_faces, **settings)
@@ -218,6 +222,7 @@ def test_a_run_deleted_in_mlflow_is_filled_in_anew(tiny_faces: Faces, tiny: dict
     assert [m.step for m in client.get_metric_history(parent.info.run_id, "generation")] == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("store")
 def test_weights_that_a_killed_process_sent_in_part_do_not_stay(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -253,7 +258,7 @@ def test_names_and_params() -> None:
     assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("store")
 def test_a_search_over_networks_shows_costs_and_its_pareto_set(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +301,7 @@ def test_a_search_over_networks_shows_costs_and_its_pareto_set(
     assert mlflow.pytorch.load_model(now.artifact_location).config["backbone"] == record.networks[member]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("store")
 def test_a_network_of_ones_own_is_logged_as_its_weights(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
