@@ -237,6 +237,46 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class _Breaking(_Quiet):
+    """A server that sends every first answer for a shard in part: as much as it says it will, or a broken chunk."""
+
+    answered: set[str]
+    chunked = False
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix != ".tar" or self.path in self.answered:
+            super().do_GET()
+            return
+        self.answered.add(self.path)
+        content = path.read_bytes()
+        part = content[: len(content) // 2]
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        if self.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            part = b"%x\r\n%s" % (len(content), part)
+        else:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(part)
+        self.close_connection = True
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_connection_that_breaks_is_tried_again(chunked: bool, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the sample that it broke at: none is lost, none comes twice."""
+    monkeypatch.setattr("autofr.data.shards.RETRIES", (0.0, 0.0))
+    handler = partial(type("Handler", (_Breaking,), {"answered": set(), "chunked": chunked}), directory=str(packed))
+    here = open_shards(packed)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = open_shards(f"http://127.0.0.1:{server.server_port}")
+        for name, count in here.train:
+            assert [*read_shard(there, name, count)] == [*read_shard(here, name, count)]
+        server.shutdown()
+
+
 @pytest.mark.slow
 def test_a_search_of_shards_is_resumed_exactly(
     packed: Path, tmp_path: Path, tiny: dict[str, Any], same_outcome: Any
