@@ -71,8 +71,8 @@ def best_embedder(run_dir: Path) -> Embedder:
     Raises:
         AutofrError: the run has no whole checkpoint, or its files are damaged.
     """
-    journal = Journal(run_dir)
     run_config = read_config(run_dir)
+    journal = Journal(run_dir)
     if "trade" in run_config:  # networks were searched
         points = journal.newest_bank().pareto
         return point_embedder(points.pick(Trade(**run_config["trade"])), run_config, f"run {run_dir}")

@@ -53,8 +53,8 @@ class SearchResult:
     @cached_property
     def records(self) -> list[Record]:
         """The committed generations, oldest first."""
-        records = Journal(self.run_dir).sound().records
         columns = {dim: len(names) for dim, names in self.config["space"]["options"].items()}
+        records = Journal(self.run_dir).sound().records
         for record in records:
             if {dim: len(p) for dim, p in record.alpha.items()} != columns:
                 raise AutofrError(f"{self.run_dir}: journal and configuration are of different searches")

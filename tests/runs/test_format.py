@@ -17,6 +17,14 @@ def test_another_format_is_refused(stored: dict[str, object], tmp_path: Path) ->
     check_format({"format": FORMAT}, tmp_path)
 
 
+def test_in_python_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": {}, "version": "0.0.1"}))
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    for read in (lambda: autofr.SearchResult(tmp_path).records, lambda: autofr.load_embedder(tmp_path)):
+        with pytest.raises(autofr.RunFormatError):
+            read()
+
+
 @pytest.mark.parametrize("command", ["search --resume {}", "sync-tracking {}", "pick {} --prefer fast"])
 def test_every_command_refuses_it_in_one_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"recipe": {}, "version": "0.0.1"}))

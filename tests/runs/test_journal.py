@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autofr import AutofrError
+from autofr import AutofrError, DamagedFileError
 from autofr.runs.bank import Entry, WeightBank
 from autofr.runs.bank_file import load_bank, save_bank
 from autofr.runs.journal import Journal
@@ -168,14 +168,14 @@ def test_a_damaged_line_whose_checkpoints_are_gone_loses_nothing_more(tmp_path: 
     assert (tmp_path / "journal.jsonl").read_bytes() == before
 
 
-def test_lines_without_a_checksum_are_read(tmp_path: Path) -> None:
-    """Those of older versions."""
+def test_lines_without_a_checksum_are_no_records(tmp_path: Path) -> None:
     filled(tmp_path, [-0.5, -0.4])
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    older = [{k: v for k, v in line.items() if k not in ("crc32", "troubles", "finished")} for line in lines]
-    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in older))
+    bare = [{k: v for k, v in line.items() if k != "crc32"} for line in lines]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
     (tmp_path / "journal.copy.jsonl").unlink()
-    assert Journal(tmp_path).sound().next_generation == 2
+    with pytest.raises(DamagedFileError, match="its checksum does not fit"):
+        Journal(tmp_path).sound()
 
 
 def test_lines_out_of_order_are_no_journal(tmp_path: Path) -> None:
