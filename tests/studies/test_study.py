@@ -33,7 +33,8 @@ VARY: dict[str, Any] = {"lr": ["0.02..0.2", "log"], "batch_size": [8, 12]}
 def settings(tiny: dict[str, Any]) -> dict[str, Any]:
     return {
         **{k: v for k, v in tiny.items() if k != "batch_size"},
-        "epochs": 2,
+        "epochs": 0.5,
+        "segment": 0.25,  # two generations of some steps each
         "population": 2,
         "image_size": 32,
     }
@@ -51,7 +52,7 @@ def acting_space(path: Path, act: str) -> Path:
     ``ACT`` is in the environment: ``act``, Python that may use ``os`` and ``signal``."""
     path.write_text(
         f"""import os, signal, sys
-if "ACT" in os.environ and sys.argv[0].endswith("worker.py"):
+if "ACT" in os.environ and getattr(sys.modules["__main__"].__spec__, "name", "") == "autofr.studies.worker":
     sys.path.insert(0, {str(REPOSITORY)!r})
     from tests.processes import at_a_step
     at_a_step(1, lambda: {act})
@@ -210,7 +211,7 @@ def test_several_workers_share_the_trials_and_survive_a_kill(settings: dict[str,
     space_file = acting_space(tmp_path / "mine.py", "os.kill(os.getpid(), signal.SIGSTOP)")
     flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
     command = ["study", f"--space={space_file}", "--trials=4", "--workers=2", *flags]
-    command += ["--segment=0.5", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
+    command += ["--epochs=0.1", "--segment=0.025", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
     command += ["--no-tracking", "--pruner=NopPruner", f"--study-dir={study_dir}"]
     process = autofr_process(*command, environment={"ACT": "1"})
     wait_until(lambda: process.poll() is not None or sum(map(is_stopped, workers_of(study_dir))) == 2)
@@ -258,7 +259,7 @@ def test_a_worker_that_dies_at_the_last_trial_leaves_it_to_another(
     act = f"os.path.exists({str(killed)!r}) or os.mkdir({str(killed)!r}) or os.kill(os.getpid(), signal.SIGKILL)"
     space_file = acting_space(tmp_path / "mine.py", act)
     monkeypatch.setenv("ACT", "1")
-    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "segment": 0.5}
+    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "epochs": 0.1, "segment": 0.025}
     result = autofr.study(space_file, study_dir=study_dir, trials=2, workers=2, **how)
     assert killed.exists()
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2
