@@ -43,6 +43,7 @@ def search_arguments(folder: Path, run_dir: Path) -> list[str | Path]:
     return ["search", "--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir, "--no-tracking"]
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_complete(tmp_path: Path) -> None:
     heavy = (
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
@@ -84,6 +85,7 @@ def test_help_names_every_loss_policy_and_protocol() -> None:
     assert ", ".join(sorted(PROTOCOLS)) == evaluation.PROTOCOLS
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_train_killed_resumed_and_evaluated(
     folder: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
@@ -131,6 +133,7 @@ def test_spaces_lists_one_line_each(tmp_path: Path) -> None:
     assert "MAN" in done.stdout
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_search_killed_resumed_and_evaluated(
     folder: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
@@ -205,6 +208,7 @@ def test_bad_input_is_one_line_and_status_2(
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.suffix != ".py"] == []
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_evaluated_compared_and_timed(folder: Path, tmp_path: Path) -> None:
     """Two trainings, from their directories to a table and a picture; then what a face takes."""
@@ -349,6 +353,7 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture
     )
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_ui_serves_on_loopback_and_shows_the_run(
     folder: Path, tmp_path: Path, mlflow_store: Callable[[Path], None]
@@ -412,6 +417,7 @@ def test_landmarks_need_photographs(tmp_path: Path) -> None:
     assert "holds no images" in done.stderr
 
 
+@pytest.mark.search
 def test_other_landmark_schemes_train_and_evaluate(folder: Path, tmp_path: Path) -> None:
     """A file of 96 points a face, whose order the user names, in search, resume and evaluate."""
     path = folder.with_name("faces_landmarks.npz")

@@ -225,6 +225,7 @@ autofr.train("arcface:0.3", replace(faces, read=read), run_dir=sys.argv[1], epoc
 """
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_process_whose_reader_hangs_ends(tmp_path: Path) -> None:
     """The thread that waits for ever must not keep the process."""
@@ -235,6 +236,7 @@ def test_a_process_whose_reader_hangs_ends(tmp_path: Path) -> None:
     assert "0 of 1 generations are committed" in done.stdout
 
 
+@pytest.mark.search
 @pytest.mark.usefixtures("clock")
 def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
     many: Path,

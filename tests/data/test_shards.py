@@ -240,6 +240,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_search_of_shards_is_resumed_exactly(
     packed: Path, tmp_path: Path, tiny: dict[str, Any], same_outcome: Any

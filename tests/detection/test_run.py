@@ -164,6 +164,7 @@ def test_bad_input_is_told_before_anything_is_written(photos: Path, tmp_path: Pa
     assert (tmp_path / "old.npz").read_text() == "kept"
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
     """The real detector on whole photographs: found, and eyes, nose and mouth at the template's places."""
@@ -183,6 +184,7 @@ def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
     assert (kinds > 1).float().mean() > 0.9
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_killed_process_goes_on(real_faces: Path, tmp_path: Path) -> None:
     pytest.importorskip("dlib")

@@ -78,6 +78,7 @@ def test_bad_input_is_refused() -> None:
         LFSTuner(policy="lsf").update_search_space(SPACE)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_real_local_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four trials, in processes that NNI starts, tuned by LFSTuner in a process that NNI starts."""
