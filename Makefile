@@ -2,7 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_DIR ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint format clean
+# Two tests at a time where there is memory for both; each process has PyTorch, MLflow, and children with the same.
+WORKERS ?= $(shell awk '/MemAvailable/ { print $$2 > 6000000 ? 2 : 0 }' /proc/meminfo 2>/dev/null || echo 0)
+# One thread: networks this small gain nothing from more, and lose much where another process is at work.
+RUN_TESTS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/pytest $(PYTEST)
+
+.PHONY: demo test quick soak lint format clean
 
 # The stamps name what was installed; a changed pyproject.toml installs again.
 $(VENV)/installed: pyproject.toml
@@ -18,9 +23,16 @@ $(VENV)/installed-dev: pyproject.toml
 demo: $(VENV)/installed  ## search on drawn faces: a few minutes
 	$(VENV)/bin/autofr search --space arcface_margins --run-dir $(DEMO_DIR)
 
-# One thread: networks this small gain nothing from more, and lose much where another process is at work.
-test: $(VENV)/installed-dev  ## every test; the real faces' where they are
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/pytest
+test: $(VENV)/installed-dev  ## every test, with a few of the kills; the real faces' where they are
+	$(RUN_TESTS) -n $(WORKERS) --dist worksteal
+
+quick: $(VENV)/installed-dev  ## the tests of a second or less, which train nothing
+	$(RUN_TESTS) -n $(WORKERS) --dist worksteal -m "unit and not slow"
+
+soak: $(VENV)/installed-dev  ## hours: kills at every instant, 100,000 broken inputs for each parser, 500 generations
+	AUTOFR_SOAK=1 $(RUN_TESTS) -m kill
+	PYTHONPATH=. $(VENV)/bin/python experiments/fuzz/run.py
+	$(VENV)/bin/python experiments/soak/run.py
 
 lint: $(VENV)/installed-dev  ## ruff, the layout (import-linter), mypy
 	$(VENV)/bin/ruff check .

@@ -48,6 +48,29 @@ def logged() -> Iterator[list[str]]:
         yield handler.lines
 
 
+KINDS = ("unit", "search", "distributed", "kill")
+"""Marks of which every test has one: see pyproject.toml."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``unit`` what has no other kind, and write the kind into JUnit XML files."""
+    for item in items:
+        kinds = [kind for kind in KINDS if item.get_closest_marker(kind)]
+        if len(kinds) > 1:
+            raise pytest.UsageError(f"{item.nodeid} is marked as {' and '.join(kinds)}; a test is of one kind")
+        if not kinds:
+            item.add_marker("unit")
+        item.user_properties.append(("kind", (kinds or ["unit"])[0]))  # for experiments/suite
+
+
+@pytest.fixture(autouse=True)
+def no_training_in_units(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test without a mark fails where it trains, here or in a process that it starts."""
+    if request.node.get_closest_marker("unit"):
+        monkeypatch.setenv(processes.NO_TRAINING, "1")
+        processes.forbid_training(monkeypatch.setattr)
+
+
 @pytest.fixture(autouse=True)
 def no_process_left() -> Iterator[None]:
     """What a failed test leaves running, or stopped, is killed."""

@@ -22,10 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from autofr.testing.killing import SERVER
 
 PATIENCE = 600.0
 """Seconds after which something that should have happened has not: only a test that fails waits so long."""
+
+NO_TRAINING = "AUTOFR_TESTS_WITHOUT_TRAINING"
+"""Variable of the environment in which a search of a :class:`Process` raises."""
 
 
 class Process:
@@ -217,12 +222,23 @@ def at_a_step(commits: int, act: Callable[[], None]) -> None:
     hook = register_optimizer_step_post_hook(step)
 
 
+def forbid_training(patch: Callable[[str, object], object]) -> None:
+    """Have every search of this process raise, by ``patch``, which replaces what a name means."""
+    patch("autofr.engine.api.search_loop", _no_search)
+
+
+def _no_search(run: object) -> None:
+    raise AssertionError("a unit test trains: mark it with search, distributed or kill")
+
+
 def command_line(arguments: list[str], stop_after: int | None = None) -> int:
     """Be ``autofr ARGUMENTS``: see :func:`autofr_process`."""
     from autofr.cli import main
 
     if stop_after is not None:
         at_a_step(stop_after, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    if NO_TRAINING in os.environ:
+        forbid_training(pytest.MonkeyPatch().setattr)
     sys.argv = ["autofr", *arguments]
     return main(arguments)
 

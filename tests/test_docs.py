@@ -36,6 +36,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.search
 def test_every_space_of_the_page_on_backbones_can_be_searched(tmp_path: Path, own_file: Path) -> None:
     blocks = spaces_in("backbones.md")
     assert len(blocks) == 2
@@ -46,6 +47,7 @@ def test_every_space_of_the_page_on_backbones_can_be_searched(tmp_path: Path, ow
         within_budget(space, "ir_mini", 64, 32)
 
 
+@pytest.mark.search
 def test_an_elastic_network_of_ones_own_takes_thirty_lines(
     own_file: Path, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

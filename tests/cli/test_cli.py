@@ -1,4 +1,4 @@
-"""The command line, as its user runs it: real processes."""
+"""The command line, as its user runs it: real processes, the first of them ``python -m autofr``."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 
 import autofr
 from autofr.cli import main
+from autofr.tracking.sync import sync_tracking
+from tests.processes import PATIENCE, autofr_process, run_autofr, until_stopped, wait_until
 
 TINY = [
     "--epochs",
@@ -32,21 +33,17 @@ TINY = [
 TINY += ["--validation-identities", "3", "--fmr", "0.1", "--device", "cpu"]
 
 
-def autofr_process(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[str]":
+def python_run(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """``python -m autofr``, interpreter and all."""
     command = [sys.executable, "-m", "autofr", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def run(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    process = autofr_process(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 def search_arguments(folder: Path, run_dir: Path) -> list[str | Path]:
     return ["search", "--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir, "--no-tracking"]
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_complete(tmp_path: Path) -> None:
     heavy = (
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"
@@ -64,10 +61,10 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "ui",
         "sync-tracking",
     ):
-        done = run(command, "--help", cwd=tmp_path)
+        done = run_autofr(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "usage: autofr" in done.stdout
-    text = run("search", "--help", cwd=tmp_path).stdout
+    text = python_run("search", "--help", cwd=tmp_path).stdout
     options = (
         "space data landmarks policy population epochs batch-size lr seed device image-size mask-prob run-dir resume"
     )
@@ -88,29 +85,28 @@ def test_help_names_every_loss_policy_and_protocol() -> None:
     assert ", ".join(sorted(PROTOCOLS)) == evaluation.PROTOCOLS
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_train_killed_resumed_and_evaluated(
     folder: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     arguments: list[str | Path] = ["train", "--loss", "arcface:0.123456789", "--data", folder, *TINY, "--no-tracking"]
-    whole = run(*arguments, "--run-dir", tmp_path / "whole", cwd=tmp_path)
+    whole = run_autofr(*arguments, "--run-dir", tmp_path / "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     assert "training result" in whole.stdout
     assert "α" not in whole.stdout
-    killed = autofr_process(*arguments, "--run-dir", tmp_path / "killed", cwd=tmp_path)
-    journal = tmp_path / "killed" / "journal.jsonl"
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2) and killed.poll() is None:
-        time.sleep(0.005)
+    killed = autofr_process(*arguments, "--run-dir", tmp_path / "killed", cwd=tmp_path, stop_after=2)
+    until_stopped(killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    wrong = run("search", "--resume", tmp_path / "killed", cwd=tmp_path)
+    wrong = run_autofr("search", "--resume", tmp_path / "killed", cwd=tmp_path)
     assert wrong.returncode == 2
     assert f"was made by train; go on with: autofr train --resume {tmp_path / 'killed'}" in wrong.stderr
-    resumed = run("train", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
+    resumed = run_autofr("train", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert same_outcome(tmp_path / "whole", tmp_path / "killed")
-    done = run("evaluate", tmp_path / "whole", "--data", folder, cwd=tmp_path)
+    done = run_autofr("evaluate", tmp_path / "whole", "--data", folder, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -123,7 +119,7 @@ def test_train_killed_resumed_and_evaluated(
     ],
 )
 def test_bad_losses_are_told_in_one_line(given: list[str], told: str, tmp_path: Path) -> None:
-    done = run("train", *given, "--run-dir", tmp_path / "run", cwd=tmp_path)
+    done = run_autofr("train", *given, "--run-dir", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -131,44 +127,43 @@ def test_bad_losses_are_told_in_one_line(given: list[str], told: str, tmp_path: 
 
 
 def test_spaces_lists_one_line_each(tmp_path: Path) -> None:
-    done = run("spaces", cwd=tmp_path)
+    done = run_autofr("spaces", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.splitlines()[0].startswith("arcface_margins")
     assert "MAN" in done.stdout
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_search_killed_resumed_and_evaluated(
     folder: Path, tmp_path: Path, same_outcome: Callable[[Path, Path], bool]
 ) -> None:
     """SIGKILL in mid-run, then --resume, against a run that nobody killed: the same journal and the same weights."""
-    whole = run(*search_arguments(folder, tmp_path / "whole"), cwd=tmp_path)
+    whole = python_run(*search_arguments(folder, tmp_path / "whole"), cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     assert "best loss: ArcFace(m=" in whole.stdout
     assert f"autofr ui {tmp_path / 'whole'}" in whole.stdout
     assert "SFR" in whole.stdout
     assert "MFR" in whole.stdout
 
-    process = autofr_process(*search_arguments(folder, tmp_path / "killed"), cwd=tmp_path)
-    journal = tmp_path / "killed" / "journal.jsonl"
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2) and process.poll() is None:
-        time.sleep(0.005)
+    process = autofr_process(*search_arguments(folder, tmp_path / "killed"), cwd=tmp_path, stop_after=2)
+    until_stopped(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model").exists()
-    resumed = run("search", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
+    resumed = run_autofr("search", "--resume", tmp_path / "killed", "--no-tracking", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming" in resumed.stdout
 
     assert same_outcome(tmp_path / "whole", tmp_path / "killed")
 
-    changed = run("search", "--resume", tmp_path / "killed", "--lr", "0.3", "--no-tracking", cwd=tmp_path)
+    changed = run_autofr("search", "--resume", tmp_path / "killed", "--lr", "0.3", "--no-tracking", cwd=tmp_path)
     assert changed.returncode == 2
     assert "recipe.lr was 0.1, is 0.3" in changed.stderr
 
     for model in (tmp_path / "whole", tmp_path / "whole" / "model", tmp_path / "whole" / "model" / "model.safetensors"):
-        done = run("evaluate", model, "--data", folder, cwd=tmp_path)
+        done = run_autofr("evaluate", model, "--data", folder, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "masked" in done.stdout
     # 8 identities x 4 images: 48 genuine and 448 impostor pairs; too few impostors for FMR 1e-3
@@ -213,22 +208,23 @@ def test_bad_input_is_one_line_and_status_2(
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.suffix != ".py"] == []
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_evaluated_compared_and_timed(folder: Path, tmp_path: Path) -> None:
     """Two trainings, from their directories to a table and a picture; then what a face takes."""
     for name, m in (("a", "0.1"), ("b", "0.3")):
         run_dir = tmp_path / "runs" / name
         arguments: list[str | Path] = ["train", "--loss", f"arcface:{m}", "--data", folder, *TINY, "--no-tracking"]
-        assert run(*arguments, "--run-dir", run_dir, cwd=tmp_path).returncode == 0
-        done = run("evaluate", run_dir, "--data", folder, "--fmr", "0.1,0.05", "--no-tracking", cwd=tmp_path)
+        assert run_autofr(*arguments, "--run-dir", run_dir, cwd=tmp_path).returncode == 0
+        done = run_autofr("evaluate", run_dir, "--data", folder, "--fmr", "0.1,0.05", "--no-tracking", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "@1e-1" in done.stdout
         assert (run_dir / "evaluations" / "faces-fmr-0.1_0.05" / "report.json").is_file()
-    done = run("compare", "runs/a", "runs/b", "--no-tracking", cwd=tmp_path)
+    done = run_autofr("compare", "runs/a", "runs/b", "--no-tracking", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("masked") == 3  # a line a model, and the number of pairs
     assert {p.name for p in (tmp_path / "runs" / "comparison").iterdir()} == {"compare.csv", "compare.json", "det.png"}
-    done = run("latency", "runs/a", "--repeats", "5", "--json", tmp_path / "l.json", cwd=tmp_path)
+    done = run_autofr("latency", "runs/a", "--repeats", "5", "--json", tmp_path / "l.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "FRUITS-1000 met" in done.stdout
     assert json.loads((tmp_path / "l.json").read_text())["threads"]["1"]["stages"]["recognition"]["median"] > 0
@@ -296,6 +292,15 @@ def listening(process: int) -> set[str]:
     return found
 
 
+def answers(address: str) -> bool:
+    """Whether somebody answers there."""
+    try:
+        urllib.request.urlopen(address, timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_ui_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ui", str(tmp_path)]) == 2
     assert "nothing is tracked" in capsys.readouterr().err
@@ -348,10 +353,15 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture
     )
 
 
+@pytest.mark.search
 @pytest.mark.slow
-def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = run(*search_arguments(folder, tmp_path / "runs" / "seen")[:-1], cwd=tmp_path)
+def test_ui_serves_on_loopback_and_shows_the_run(
+    folder: Path, tmp_path: Path, mlflow_store: Callable[[Path], None]
+) -> None:
+    mlflow_store(tmp_path / "runs")
+    done = run_autofr(*search_arguments(folder, tmp_path / "runs" / "seen"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    sync_tracking(tmp_path / "runs" / "seen")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -362,32 +372,22 @@ def test_ui_serves_on_loopback_and_shows_the_run(folder: Path, tmp_path: Path, m
         start_new_session=True,
     )
     try:
-        page = b""
-        for _ in range(240):
-            try:
-                page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.5)
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: process.poll() is not None or answers(address))
+        page = urllib.request.urlopen(f"{address}/").read()
         assert b"MLflow" in page
         addresses = listening(process.pid)
         assert f"0100007F:{port:04X}" in addresses  # 127.0.0.1
         assert all(address.startswith("0100007F:") for address in addresses)
         body = json.dumps({"experiment_ids": ["1"]}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+            f"{address}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
         )
-        found = json.loads(urllib.request.urlopen(request, timeout=30).read())["runs"]
+        found = json.loads(urllib.request.urlopen(request).read())["runs"]
         assert "seen" in {run["info"]["run_name"] for run in found}
         process.terminate()  # and nothing stays behind: the port is free again
-        process.wait(timeout=30)
-        for _ in range(60):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) != 0:
-                    break
-            time.sleep(0.5)
-        else:
-            pytest.fail("the server outlived autofr ui")
+        process.wait()
+        wait_until(lambda: not answers(address))
     finally:
         process.kill()
 
@@ -399,12 +399,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_sheet_of_masks_from_the_command_line(folder: Path, tmp_path: Path) -> None:
-    done = run("mask", folder, "-o", "sheet.png", "--faces", "6", "--material", "surgical", cwd=tmp_path)
+    done = run_autofr("mask", folder, "-o", "sheet.png", "--faces", "6", "--material", "surgical", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("6 faces: ")
     assert "sheet.png" in done.stdout
     assert (tmp_path / "sheet.png").stat().st_size > 1000
-    refused = run("mask", folder, "-o", "other.png", "--material", "silk", cwd=tmp_path)
+    refused = run_autofr("mask", folder, "-o", "other.png", "--material", "silk", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr.strip().count("\n") == 0
     assert "unknown material silk" in refused.stderr
@@ -412,11 +412,12 @@ def test_a_sheet_of_masks_from_the_command_line(folder: Path, tmp_path: Path) ->
 
 
 def test_landmarks_need_photographs(tmp_path: Path) -> None:
-    done = run("landmarks", tmp_path, "-o", "l.npz", "--detector", "dlib", cwd=tmp_path)
+    done = run_autofr("landmarks", tmp_path, "-o", "l.npz", "--detector", "dlib", cwd=tmp_path)
     assert done.returncode == 2
     assert "holds no images" in done.stderr
 
 
+@pytest.mark.search
 def test_other_landmark_schemes_train_and_evaluate(folder: Path, tmp_path: Path) -> None:
     """A file of 96 points a face, whose order the user names, in search, resume and evaluate."""
     path = folder.with_name("faces_landmarks.npz")
@@ -427,16 +428,16 @@ def test_other_landmark_schemes_train_and_evaluate(folder: Path, tmp_path: Path)
     np.savez(path, names=names, landmarks=shuffled)
     anchors = [1, 3, 5, 6, 7, 15, 13, 11, 10, 9, 27, 28, 30, 33, 51, 57, 8, 41, 46]
     scheme = "96:" + ",".join(str(i + 20) for i in anchors)
-    told = run(*search_arguments(folder, tmp_path / "no"), cwd=tmp_path)
+    told = run_autofr(*search_arguments(folder, tmp_path / "no"), cwd=tmp_path)
     assert told.returncode == 2
     assert "96:INDEX" in told.stderr
-    done = run(*search_arguments(folder, tmp_path / "run"), "--landmark-scheme", scheme, cwd=tmp_path)
+    done = run_autofr(*search_arguments(folder, tmp_path / "run"), "--landmark-scheme", scheme, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["data"]["landmark_scheme"] == scheme
-    resumed = run("search", "--resume", tmp_path / "run", "--no-tracking", cwd=tmp_path)
+    resumed = run_autofr("search", "--resume", tmp_path / "run", "--no-tracking", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    scored = run(
+    scored = run_autofr(
         "evaluate", tmp_path / "run", "--data", folder, "--landmark-scheme", scheme, "--device", "cpu", cwd=tmp_path
     )
     assert scored.returncode == 0, scored.stderr

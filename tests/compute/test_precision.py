@@ -120,6 +120,7 @@ def test_partial_fc_in_a_member_is_resumed_exactly(batches: list[Batch]) -> None
     assert first.state()["momentum.centres"].abs().sum() > 0
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_compiled_network_computes_the_same(batches: list[Batch]) -> None:
     plain, compiled = trained(member(), batches[:2]), trained(member(compile=True), batches[:2])
@@ -127,11 +128,14 @@ def test_a_compiled_network_computes_the_same(batches: list[Batch]) -> None:
     assert plain.state().keys() == compiled.state().keys()
 
 
+@pytest.mark.search
 @pytest.mark.slow
-def test_a_search_in_half_precision_and_with_a_sample_of_classes(tmp_path: Path, tiny: dict[str, Any]) -> None:
+def test_a_search_in_half_precision_and_with_a_sample_of_classes(
+    tmp_path: Path, tiny_faces: Faces, tiny: dict[str, Any]
+) -> None:
     result = autofr.search(
-        *("arcface_margins",),
-        **tiny | {"epochs": 1, "image_size": 32},
+        *("arcface_margins", tiny_faces),
+        **tiny | {"epochs": 1},
         precision="bf16",
         class_rate=0.5,
         population=2,

@@ -33,6 +33,7 @@ def test_landmarks_follow_the_resize(folder: Path) -> None:
     torch.testing.assert_close((small + 0.5) * 2, large + 0.5)
 
 
+@pytest.mark.search
 def test_pixels_that_do_not_fit_in_memory_are_read_from_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached = load_faces(scan_folder(folder), 32)
     monkeypatch.setattr(load_module, "_free_memory", lambda: 0)

@@ -101,7 +101,7 @@ def test_stand_ins_build_nothing_that_can_be_called(tmp_path: Path) -> None:
         read_bin(path, 16)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "program",
     [

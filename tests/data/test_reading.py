@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,18 +26,36 @@ from autofr.data.loader import TrainingBatches
 from autofr.data.reading import UnreadableImagesError, disk_reader
 from autofr.data.sources import FacesSource
 from autofr.losses import ArcFace
-from autofr.system import thread_pool as threads
 
 CPU = torch.device("cpu")
 
 
+class Clock:
+    """What reading takes for the time: a pause passes at once. Things happen when it comes to them."""
+
+    def __init__(self) -> None:
+        self.now, self._coming = 0.0, list[tuple[float, Callable[[], object]]]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for at, happen in self._coming:
+            if at <= self.now:
+                happen()
+        self._coming = [(at, happen) for at, happen in self._coming if at > self.now]
+
+    def after(self, seconds: float, happen: Callable[[], object]) -> None:
+        """Have something happen in a pause that goes beyond so many seconds."""
+        self._coming.append((self.now + seconds, happen))
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less patience, so that tests end."""
-    monkeypatch.setattr(reading, "PATIENCE", 1.0)
-    monkeypatch.setattr(reading, "BRIEFLY", 0.5)
-    monkeypatch.setattr(threads, "STUCK", 0.3)
-    monkeypatch.setattr(loader, "WATCHDOG", 3.0)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(reading, "time", made)
+    return made
 
 
 @pytest.fixture
@@ -50,12 +68,10 @@ def many(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
 def uncached(many: Path, monkeypatch: pytest.MonkeyPatch) -> Faces:
     """Its faces, read from disk whenever they are asked for."""
     monkeypatch.setattr("autofr.data.load.CACHE_SHARE", 0.0)
-    with monkeypatch.context() as patience:  # they are read whole first, and the machine may be busy
-        patience.setattr(threads, "STUCK", 600.0)
-        return load_faces(scan_folder(many), 32)
+    return load_faces(scan_folder(many), 32)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("how", ["vanished", "truncated", "a pipe"])
 def test_an_image_that_goes_bad_is_named_and_stood_in_for(
     how: str, uncached: Faces, many: Path, logged: list[str]
@@ -82,7 +98,7 @@ def test_an_image_that_goes_bad_is_named_and_stood_in_for(
     assert uncached.labels[batches.source._instead[7]] == uncached.labels[7]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("clock")
 def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path, logged: list[str]) -> None:
     part = uncached.subset(torch.arange(20, 60))
     (many / part.names[5]).unlink()
@@ -92,7 +108,7 @@ def test_the_images_of_a_subset_are_named_right(uncached: Faces, many: Path, log
     assert batches.source._instead.keys() == {5}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("clock")
 def test_too_many_bad_images_end_it_with_a_name(uncached: Faces, many: Path) -> None:
     for name in uncached.names[7:11]:
         (many / name).unlink()
@@ -101,27 +117,25 @@ def test_too_many_bad_images_end_it_with_a_name(uncached: Faces, many: Path) -> 
         list(batches.batches(0, 2))
 
 
-@pytest.mark.usefixtures("quick")
-def test_an_image_that_comes_back_is_not_lost(uncached: Faces, many: Path) -> None:
+def test_an_image_that_comes_back_is_not_lost(uncached: Faces, many: Path, clock: Clock) -> None:
     expected = uncached.read(torch.tensor([7, 3]))
     bad = many / uncached.names[7]
     hidden = bad.with_suffix(".hidden")
     bad.rename(hidden)
-    threading.Timer(0.2, hidden.rename, (bad,)).start()
+    clock.after(reading.BRIEFLY / 2, lambda: hidden.rename(bad))
     assert torch.equal(uncached.read(torch.tensor([7, 3])), expected)
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_folder_that_is_away_for_a_while_is_waited_for(uncached: Faces, many: Path) -> None:
+def test_a_folder_that_is_away_for_a_while_is_waited_for(uncached: Faces, many: Path, clock: Clock) -> None:
     wanted = torch.arange(60)
     expected = uncached.read(wanted)
     away = many.with_name("away")
     many.rename(away)
-    threading.Timer(0.4, away.rename, (many,)).start()
+    clock.after(reading.PATIENCE / 2, lambda: away.rename(many))
     assert torch.equal(uncached.read(wanted), expected)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_folder_that_stays_away_ends_it(how: str, uncached: Faces, many: Path) -> None:
     """``empty`` is what is left of a file system that was unmounted."""
@@ -132,13 +146,33 @@ def test_a_folder_that_stays_away_ends_it(how: str, uncached: Faces, many: Path)
         uncached.read(torch.arange(3))
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_source_that_hangs_is_given_up_and_named(tiny_faces: Faces) -> None:
-    for_ever = threading.Event()
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A call that hangs until the test ends. Batches are asked for once the one before has been read or hangs, and only
+    then is there little patience."""
+    hangs, for_ever = threading.Event(), threading.Event()
+    original = loader.in_background
 
+    def in_background(work: Callable[[], Any]) -> Any:
+        future = original(work)
+        while not future.done() and not hangs.is_set():
+            time.sleep(0.001)
+        return future
+
+    def wait() -> None:
+        monkeypatch.setattr(loader, "WATCHDOG", 0.2)
+        hangs.set()
+        for_ever.wait()
+
+    monkeypatch.setattr(loader, "in_background", in_background)
+    yield wait
+    for_ever.set()
+
+
+def test_a_source_that_hangs_is_given_up_and_named(tiny_faces: Faces, hang: Callable[[], None]) -> None:
     def read(wanted: Tensor) -> Tensor:
         if 7 in wanted.tolist():
-            for_ever.wait()
+            hang()
         return tiny_faces.read(wanted)
 
     batches = TrainingBatches(FacesSource(replace(tiny_faces, read=read), 8, 0), 0.0, 0, CPU)
@@ -146,7 +180,6 @@ def test_a_source_that_hangs_is_given_up_and_named(tiny_faces: Faces) -> None:
         AutofrError, match=r"reading the batch of step \d \(.*/.*, \.\.\.\) from synthetic has not returned"
     ):
         list(batches.batches(0, 6))
-    for_ever.set()
 
 
 @pytest.mark.slow
@@ -174,28 +207,37 @@ import sys, threading
 from dataclasses import replace
 import autofr
 from autofr.data import loader, synthetic_faces
-loader.WATCHDOG = 1.0
-faces = synthetic_faces(12, 4, 32)
+faces, hangs, in_background = synthetic_faces(12, 4, 32), threading.Event(), loader.in_background
 def read(wanted):
     if sys.argv[2:] and len(wanted) == 8:
+        loader.WATCHDOG = 1.0
+        hangs.set()
         threading.Event().wait()
     return faces.read(wanted)
+def begun(work):
+    future = in_background(work)
+    while not future.done() and not hangs.wait(0.01):
+        pass
+    return future
+loader.in_background = begun
 autofr.train("arcface:0.3", replace(faces, read=read), run_dir=sys.argv[1], epochs=1, batch_size=8, fmr=0.1,
              backbone="ir_mini-w0.25", validation_identities=4, device="cpu", tracking=False)
 """
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_process_whose_reader_hangs_ends(tmp_path: Path) -> None:
     """The thread that waits for ever must not keep the process."""
     command = [sys.executable, "-c", HANGING, str(tmp_path / "run"), "hang"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "has not returned for 1 s" in done.stderr.splitlines()[-1]
     assert "0 of 1 generations are committed" in done.stdout
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.search
+@pytest.mark.usefixtures("clock")
 def test_a_search_whose_data_goes_bad_is_resumed_when_it_is_back(
     many: Path,
     tiny: dict[str, Any],

@@ -121,6 +121,7 @@ def test_a_broken_image_is_named_and_skipped(tmp_path: Path) -> None:
     assert "a.rec: 0000003/00000007" in faces.notes[0].text
 
 
+@pytest.mark.search
 def test_the_real_file(real_faces: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """Written by MXNet: its images are those of the first identities of the training folder."""
     path = real_faces / "insightface" / "train.rec"

@@ -277,6 +277,7 @@ def test_a_connection_that_breaks_is_tried_again(chunked: bool, packed: Path, mo
         server.shutdown()
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_search_of_shards_is_resumed_exactly(
     packed: Path, tmp_path: Path, tiny: dict[str, Any], same_outcome: Any
@@ -363,13 +364,22 @@ def test_a_reader_that_is_killed_is_replaced(packed: Path, monkeypatch: pytest.M
 
 
 def test_a_reader_that_hangs_is_given_up(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autofr.data.sources.STUCK", 0.5)
+    """At its third call; until then it has all the time that it needs."""
+
+    class Stopped(Worker):
+        calls = 0
+
+        def call(self, method: str, *arguments: Any, patience: float | None = None) -> Any:
+            self.calls += 1
+            if self.calls < 3:
+                return super().call(method, *arguments)
+            os.kill(self.pid, signal.SIGSTOP)
+            return super().call(method, *arguments, patience=0.1 if patience else None)
+
+    monkeypatch.setattr("autofr.data.sources.Worker", Stopped)
     source = ShardsSource(open_shards(packed), 32, 8, 0)
-    source.read(0)
-    assert source._reader is not None
-    os.kill(source._reader.pid, signal.SIGSTOP)
-    with pytest.raises(AutofrError, match=rf"reading {packed} has not returned for 0 s: is its file system"):
-        [source.read(step) for step in range(1, 9)]
+    with pytest.raises(AutofrError, match=rf"reading {packed} has not returned for 120 s: is its file system"):
+        [source.read(step) for step in range(9)]
 
 
 def test_a_shard_that_is_a_pipe_is_not_waited_for(packed: Path) -> None:

@@ -42,6 +42,7 @@ def make_weights(folder: Path) -> None:
     torch.save(points.state_dict(), folder / weights()[1].rsplit("/", 1)[1])
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_finds_points_by_the_librarys_own_networks(hub: Path) -> None:
     make_weights(hub)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from autofr import AutofrError
 from autofr.data import load_faces, scan_folder
 from autofr.detection import Face, find_landmarks
 from autofr.detection.align import TEMPLATE
+from tests.processes import wait_until
 
 
 class ByColour:
@@ -164,6 +164,7 @@ def test_bad_input_is_told_before_anything_is_written(photos: Path, tmp_path: Pa
     assert (tmp_path / "old.npz").read_text() == "kept"
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
     """The real detector on whole photographs: found, and eyes, nose and mouth at the template's places."""
@@ -183,6 +184,7 @@ def test_dlib_on_photographs(real_faces: Path, tmp_path: Path) -> None:
     assert (kinds > 1).float().mean() > 0.9
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_killed_process_goes_on(real_faces: Path, tmp_path: Path) -> None:
     pytest.importorskip("dlib")
@@ -190,9 +192,7 @@ def test_a_killed_process_goes_on(real_faces: Path, tmp_path: Path) -> None:
     command += ["-o", str(tmp_path / "f.npz"), "--align", str(tmp_path / "f")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     notes = tmp_path / "f.npz.partial"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (notes.exists() and notes.read_text().count("\n") > 10):
-        time.sleep(0.02)
+    wait_until(lambda: process.poll() is not None or (notes.exists() and notes.read_text().count("\n") > 10))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert notes.exists()

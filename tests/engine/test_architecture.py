@@ -39,6 +39,7 @@ def run(tiny_faces: Faces, settings: dict[str, Any], tmp_path_factory: pytest.Te
     return run_dir
 
 
+@pytest.mark.search
 def test_nothing_beyond_the_budget_is_trained(run: Path) -> None:
     result = autofr.SearchResult(run)
     costs = [cost for record in result.records for cost in record.costs]
@@ -50,6 +51,7 @@ def test_nothing_beyond_the_budget_is_trained(run: Path) -> None:
     assert list(leading) in result.config["space"]["allowed"]
 
 
+@pytest.mark.search
 def test_the_network_in_model_is_an_ordinary_one_with_the_scores_of_the_search(run: Path, tiny_faces: Faces) -> None:
     """Built by its name alone, it computes bit for bit what the Pareto set's point does, and the search's score."""
     result = autofr.SearchResult(run)
@@ -66,6 +68,7 @@ def test_the_network_in_model_is_an_ordinary_one_with_the_scores_of_the_search(r
     assert torch.equal(best_embedder(run)(images), embedder(images))
 
 
+@pytest.mark.search
 def test_the_pareto_set_is_kept_shown_and_loadable(run: Path, tiny_faces: Faces) -> None:
     result = autofr.SearchResult(run)
     everything = [point for record in result.records for point in record.points]
@@ -82,6 +85,7 @@ def test_the_pareto_set_is_kept_shown_and_loadable(run: Path, tiny_faces: Faces)
     assert all(autofr.load_embedder(folder)(images).shape == (2, 16) for folder in folders)
 
 
+@pytest.mark.search
 def test_a_stopped_search_goes_on_to_the_same_bits(
     run: Path, tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, same_outcome: Any
 ) -> None:
@@ -97,6 +101,7 @@ def test_a_stopped_search_goes_on_to_the_same_bits(
     assert same_outcome(run, tmp_path / "run")
 
 
+@pytest.mark.search
 def test_every_generation_settles_its_variants_before_they_are_scored(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +113,7 @@ def test_every_generation_settles_its_variants_before_they_are_scored(
     assert done == ["score", *["settle", *["score"] * 4] * 2]
 
 
+@pytest.mark.search
 def test_pick_takes_another_network_of_the_set(run: Path) -> None:
     result = autofr.SearchResult(run)
     for prefer in (*PRICES, "accurate"):
@@ -145,6 +151,7 @@ def test_a_backbone_beside_searched_ones_is_refused(tiny_faces: Faces, tiny: dic
         autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", **tiny)
 
 
+@pytest.mark.search
 def test_what_a_network_costs_stays_as_the_run_found_it(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +171,7 @@ def test_what_a_network_costs_stays_as_the_run_found_it(
     assert len(pairs) == len({network for network, _ in pairs})
 
 
+@pytest.mark.search
 def test_a_search_of_losses_alone_has_no_set(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.search(SearchSpace(loss=LOSS), tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert result.pareto == []
@@ -173,6 +181,7 @@ def test_a_search_of_losses_alone_has_no_set(tiny_faces: Faces, tiny: dict[str, 
         pick(tmp_path / "run", "fast")
 
 
+@pytest.mark.search
 def test_a_preference_steers_what_the_policy_learns(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +196,7 @@ def test_a_preference_steers_what_the_policy_learns(
     assert told == [pytest.approx(expected)]
 
 
+@pytest.mark.search
 def test_every_cost_can_be_weighed(tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path) -> None:
     space = SearchSpace(loss=LOSS, backbone=Choice("ir_mini-w0.5", "ir_mini"))
     for cost in ("params", "latency"):
@@ -199,6 +209,7 @@ def test_every_cost_can_be_weighed(tiny_faces: Faces, settings: dict[str, Any], 
         autofr.search(space, tiny_faces, prefer="cheap", run_dir=tmp_path / "x", **settings)
 
 
+@pytest.mark.search
 def test_unrelated_networks_help_each_other_by_distillation(
     tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_outcome: Any
 ) -> None:
@@ -232,6 +243,7 @@ def test_unrelated_networks_help_each_other_by_distillation(
     assert same_outcome(tmp_path / "run", tmp_path / "again")
 
 
+@pytest.mark.search
 def test_a_resume_keeps_the_architectures_that_the_run_began_with(
     run: Path, tiny_faces: Faces, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

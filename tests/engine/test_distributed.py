@@ -18,6 +18,7 @@ from autofr import AutofrError, Choice, SearchSpace
 from autofr.cli import main
 from autofr.compute.mesh import ALONE, Shape, joined, local_device, parts
 from autofr.console import Display
+from autofr.data import Faces
 from autofr.engine.check_losses import check_shared
 from autofr.engine.prepare import prepare
 from autofr.losses import LOSSES, ArcFace
@@ -116,12 +117,13 @@ def test_one_process_is_a_mesh() -> None:
     assert ALONE.decided(lambda: 3) == 3
 
 
-def test_the_population_is_what_the_mesh_says(tiny: dict[str, Any], tmp_path: Path) -> None:
-    asked = tiny | {"epochs": 1, "image_size": 32}
-    found = autofr.search("arcface_margins", run_dir=tmp_path / "run", mesh="member=3", **asked)
+@pytest.mark.search
+def test_the_population_is_what_the_mesh_says(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
+    asked = tiny | {"epochs": 1}
+    found = autofr.search("arcface_margins", tiny_faces, run_dir=tmp_path / "run", mesh="member=3", **asked)
     assert found.config["population"] == 3
     with pytest.raises(AutofrError, match="member=3, and the population 2 members: leave member out"):
-        autofr.search("arcface_margins", run_dir=tmp_path / "other", mesh="member=3", population=2, **asked)
+        autofr.search("arcface_margins", tiny_faces, run_dir=tmp_path / "other", mesh="member=3", population=2, **asked)
 
 
 def test_a_mesh_without_torchrun(search: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

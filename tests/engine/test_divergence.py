@@ -59,7 +59,7 @@ class Bad(MarginLoss):
         raise RuntimeError("no batch like this\nsecond line")
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.search
 WAYS = ["NaN", "infinite", "explodes", "infinite gradient", "NaN in its state", "raises"]
 TOLD = {
     "NaN": "diverged: its loss is nan",

@@ -22,6 +22,7 @@ def explored(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.T
     return autofr.search(SPACE, tiny_faces, run_dir=tmp_path_factory.mktemp("runs") / "run", **tiny, explore=0.25)
 
 
+@pytest.mark.search
 def test_it_trains_as_many_images_as_it_says(explored: autofr.SearchResult) -> None:
     """4 steps a generation: all four members do one of them, the winner the other three."""
     assert [record.trained for record in explored.records] == [7 / 4] * 4
@@ -29,6 +30,7 @@ def test_it_trains_as_many_images_as_it_says(explored: autofr.SearchResult) -> N
     assert explored.report()["trainings"] == 7 / 4
 
 
+@pytest.mark.search
 def test_the_winner_is_scored_again_when_it_has_gone_on(explored: autofr.SearchResult, tiny_faces: Faces) -> None:
     for record in explored.records:
         assert record.alone is not None
@@ -45,6 +47,7 @@ def test_the_winner_is_scored_again_when_it_has_gone_on(explored: autofr.SearchR
     assert any(record.alone["reward"] != record.rewards[record.winner] for record in explored.records if record.alone)
 
 
+@pytest.mark.search
 def test_with_one_loss_under_three_names_it_is_plain_training(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -69,6 +72,7 @@ def _last(run_dir: Path) -> dict[str, torch.Tensor]:
     return load_file(run_dir / "checkpoints" / Journal(run_dir).records[-1].checkpoint)
 
 
+@pytest.mark.search
 def test_to_explore_everything_is_to_search_as_ever(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, same_outcome: Any
 ) -> None:
@@ -78,6 +82,7 @@ def test_to_explore_everything_is_to_search_as_ever(
     assert all(r.alone is None and r.trained == 4 for r in autofr.SearchResult(tmp_path / "all").records)
 
 
+@pytest.mark.search
 def test_a_stopped_run_goes_on_to_the_same_bits(
     explored: autofr.SearchResult, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, same_outcome: Any
 ) -> None:
@@ -92,6 +97,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert same_outcome(explored.run_dir, tmp_path / "run")
 
 
+@pytest.mark.search
 def test_a_run_that_was_scored_otherwise_does_not_go_on(
     explored: autofr.SearchResult, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def resumes_exactly(
     return whole
 
 
+@pytest.mark.search
 def test_every_loss_trains_in_one_population(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     space = SearchSpace(loss=Choice(create_loss(name) for name in LOSSES))
     settings = {**tiny, "epochs": 2, "policy": "random:replacement=False", "population": len(LOSSES)}
@@ -48,6 +49,7 @@ def test_every_loss_trains_in_one_population(tiny_faces: Faces, tiny: dict[str, 
     assert all(row["loss_value"] is not None and row["reward"] is not None for row in result.lineage)
 
 
+@pytest.mark.search
 def test_a_pool_with_state_and_several_centres_resumes_exactly(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_outcome: Any
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_loss_with_fewer_centres_leaves_the_others_alone(tiny_faces: Faces) ->
         assert [not torch.equal(a, b) for a, b in zip(member.centres, before, strict=True)] == moved
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("policy", ["lfs_gaussian", "optuna:TPESampler,n_startup_trials=2", "thompson", "exp3"])
 def test_a_margin_between_bounds_is_searched_and_resumes_exactly(
     policy: str,
@@ -170,6 +173,7 @@ def test_losses_that_would_not_do_what_they_say_are_refused(
         autofr.search(SearchSpace(loss=Range(Deaf, m=(0.1, 0.4))), tiny_faces, run_dir=tmp_path / "b", **tiny)
 
 
+@pytest.mark.search
 def test_other_bounds_and_older_policies_are_not_resumed(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +197,7 @@ def test_arguments_of_the_wrong_type_are_told(settings: dict[str, Any], told: st
         autofr.search(SearchSpace(loss=Choice(ArcFace(0.1))), tiny_faces, **settings)
 
 
+@pytest.mark.search
 def test_training_takes_a_description(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.train("adaface:m=0.3,h=0.5", tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert result.best == {"loss": "AdaFace(m=0.3, h=0.5)"}

@@ -29,6 +29,7 @@ def finished(tiny_faces: Faces, tiny: dict[str, Any], tmp_path_factory: pytest.T
     return run_dir
 
 
+@pytest.mark.search
 def test_the_result_tells_what_happened(finished: Path) -> None:
     result = autofr.SearchResult(finished)
     assert result.alpha.shape == (4, 3)
@@ -48,6 +49,7 @@ def test_the_result_tells_what_happened(finished: Path) -> None:
         assert row["winner"] == (mates.index(max(mates)) == row["member"])
 
 
+@pytest.mark.search
 def test_the_run_directory_holds_what_people_look_at(finished: Path) -> None:
     from PIL import Image
 
@@ -61,6 +63,7 @@ def test_the_run_directory_holds_what_people_look_at(finished: Path) -> None:
     assert report["config"]["recipe"]["epochs"] == 4
 
 
+@pytest.mark.search
 def test_the_checkpoint_is_the_best_generation_and_embeds(finished: Path, tiny_faces: Faces) -> None:
     embedder = autofr.load_embedder(finished)
     record = Journal(finished).best()
@@ -72,6 +75,7 @@ def test_the_checkpoint_is_the_best_generation_and_embeds(finished: Path, tiny_f
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))
 
 
+@pytest.mark.search
 def test_the_same_seed_gives_the_same_bits(
     finished: Path,
     tiny_faces: Faces,
@@ -85,6 +89,7 @@ def test_the_same_seed_gives_the_same_bits(
     assert not same_outcome(finished, tmp_path / "other")
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("stop", [0, 1, 3])
 @pytest.mark.parametrize("where", ["train_segment", "commit", "clean_up"])
 def test_a_stopped_run_goes_on_to_the_same_bits(
@@ -137,6 +142,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert same_outcome(finished, run_dir)
 
 
+@pytest.mark.search
 def test_resuming_a_finished_run_changes_nothing(
     finished: Path,
     tiny_faces: Faces,
@@ -150,6 +156,7 @@ def test_resuming_a_finished_run_changes_nothing(
     assert result.run_dir == finished
 
 
+@pytest.mark.search
 def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:
     with pytest.raises(AutofrError, match=r"recipe\.lr was 0\.1, is 0\.2; seed was 0, is 1; take those"):
         autofr.search(SPACE, tiny_faces, run_dir=finished, resume=True, seed=1, lr=0.2, **tiny)
@@ -160,6 +167,7 @@ def test_resuming_with_other_settings_lists_them(finished: Path, tiny_faces: Fac
         autofr.search(SPACE, tiny_faces.subset(torch.arange(47)), run_dir=finished, resume=True, **tiny)
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("reward", ["fnmr", "det_area"])
 def test_members_are_compared_by_the_reward_that_was_asked_for(
     reward: str, tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
@@ -171,12 +179,14 @@ def test_members_are_compared_by_the_reward_that_was_asked_for(
     assert by_fnmr == [reward == "fnmr"] * 4
 
 
+@pytest.mark.search
 def test_train_is_a_search_of_one_option(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.train(ArcFace(0.3), tiny_faces, run_dir=tmp_path / "run", **tiny)
     assert result.alpha.tolist() == [[1.0]] * 4
     assert {row["member"] for row in result.lineage} == {0}
 
 
+@pytest.mark.search
 def test_backbones_are_searched_too(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     space = SearchSpace(loss=Choice(ArcFace(0.3)), backbone=Choice("ir_mini-w0.25", "ir_mini-w0.5"))
     result = autofr.search(
@@ -186,6 +196,7 @@ def test_backbones_are_searched_too(tiny_faces: Faces, tiny: dict[str, Any], tmp
     assert autofr.load_embedder(result.checkpoint).config["backbone"] in ("ir_mini-w0.25", "ir_mini-w0.5")
 
 
+@pytest.mark.search
 def test_random_policy_leaves_alpha_equal(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", policy="random", **tiny)
     np.testing.assert_allclose(result.alpha, 1 / 3)
@@ -221,6 +232,7 @@ def test_bad_input_is_told_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.search
 def test_a_run_with_masks_of_another_version_does_not_resume(
     tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -246,11 +258,13 @@ def test_a_damaged_configuration_is_told(tiny_faces: Faces, tiny: dict[str, Any]
         autofr.search(SPACE, tiny_faces, run_dir=tmp_path, resume=True, **tiny)
 
 
+@pytest.mark.search
 def test_an_existing_run_directory_needs_resume(finished: Path, tiny_faces: Faces, tiny: dict[str, Any]) -> None:
     with pytest.raises(AutofrError, match=r"exists; go on with --resume"):
         autofr.search(SPACE, tiny_faces, run_dir=finished, **tiny)
 
 
+@pytest.mark.search
 def test_faces_without_landmarks_need_mask_prob_0(tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path) -> None:
     from dataclasses import replace
 
@@ -262,6 +276,7 @@ def test_faces_without_landmarks_need_mask_prob_0(tiny_faces: Faces, tiny: dict[
     assert not (tmp_path / "run" / "masks.png").exists()
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["sha256", "append_durably"])
 def test_told_to_stop_amid_a_commit_it_ends_the_commit(

@@ -101,6 +101,7 @@ def test_the_interval_holds_the_estimate_and_narrows_with_people() -> None:
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_covers_the_truth_about_as_often_as_it_says() -> None:
     """The truth is the FNMR of a large population; 95 % of intervals of small samples should hold it."""

@@ -14,6 +14,7 @@ from autofr.evaluation.evaluate import evaluate
 QUIET: dict[str, Any] = {"progress": False, "device": "cpu", "bootstrap": 20}
 
 
+@pytest.mark.search
 def test_two_models_in_one_table_and_plot(
     net: Path, other_net: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def test_two_models_in_one_table_and_plot(
     assert all(len(line) <= 80 for line in text.splitlines() if str(tmp_path) not in line and "masks:" not in line)
 
 
+@pytest.mark.search
 def test_run_directories_give_every_benchmark_that_all_have(
     net: Path, other_net: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -53,6 +55,7 @@ def test_run_directories_give_every_benchmark_that_all_have(
     assert set(compare([tmp_path / "a", tmp_path / "b"])) == {"faces-all", "faces-all-no-flip", "faces-all-masked-both"}
 
 
+@pytest.mark.search
 def test_with_masks_goes_before_without(net: Path, other_net: Path, folder: Path, tmp_path: Path) -> None:
     """The report with masks has every row of the one without; which is read first does not matter."""
     for run, model in (("a", net), ("b", other_net)):
@@ -76,6 +79,7 @@ def test_what_a_summary_is_of() -> None:
     assert summary_names(report) == {"score": "score (TAR at FMR 0.0001; TAR at FMR 1e-06)"}
 
 
+@pytest.mark.search
 def test_an_older_comparison_is_replaced_and_nothing_else(
     net: Path, other_net: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +97,7 @@ def test_an_older_comparison_is_replaced_and_nothing_else(
     assert (tmp_path / "a" / "evaluations" / "one" / "report.json").is_file()
 
 
+@pytest.mark.search
 def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("x", "y"):
         evaluate(net, folder, out=tmp_path / name, **QUIET)
@@ -101,6 +106,7 @@ def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: P
         compare([tmp_path / "x", tmp_path / "x"])
 
 
+@pytest.mark.search
 def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> None:
     evaluate(net, folder, out=tmp_path / "x", **QUIET)
     evaluate(net, folder, out=tmp_path / "seeded", seed=1, **QUIET)

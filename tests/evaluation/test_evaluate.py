@@ -39,6 +39,7 @@ def embeddings(net: Path, folder: Path, flip: bool = True) -> torch.Tensor:
         return out + embedder.backbone(small.flip(-1)) if flip else out
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("flip", [True, False])
 def test_all_pairs_of_a_folder(net: Path, folder: Path, flip: bool) -> None:
     report = evaluate(net, folder, flip=flip, fmrs=[0.05], **QUIET)
@@ -55,6 +56,7 @@ def test_all_pairs_of_a_folder(net: Path, folder: Path, flip: bool) -> None:
     assert report["flip"] is flip
 
 
+@pytest.mark.search
 def test_masks_are_those_of_the_seed_whatever_the_model(net: Path, other_net: Path, folder: Path) -> None:
     one, two, reseeded = (
         evaluate(model, folder, seed=seed, bootstrap=0, **QUIET) for model, seed in ((net, 0), (other_net, 0), (net, 1))
@@ -66,6 +68,7 @@ def test_masks_are_those_of_the_seed_whatever_the_model(net: Path, other_net: Pa
     assert {"on", "seed", "version", "pixels", "coverage", "material", "landmarks", "bare"} <= one["masks"].keys()
 
 
+@pytest.mark.search
 def test_masks_on_the_probe_on_both_or_nowhere(net: Path, folder: Path, tmp_path: Path) -> None:
     reports = {on: evaluate(net, folder, masked=on, bootstrap=0, **QUIET) for on in ("probe", "both", "no")}
     assert list(reports["no"]["results"]) == ["standard"]
@@ -84,6 +87,7 @@ def test_masks_on_the_probe_on_both_or_nowhere(net: Path, folder: Path, tmp_path
     assert again["rates"] == reports["both"]["results"]["masked"]["rates"]
 
 
+@pytest.mark.search
 def test_faces_without_landmarks_may_hang_masks_on_the_template(net: Path, folder: Path) -> None:
     (folder.parent / "faces_landmarks.npz").unlink()
     assert evaluate(net, folder, bootstrap=0, **QUIET)["masks"] is None
@@ -108,6 +112,7 @@ def test_stored_embeddings_score_as_the_model_does(net: Path, folder: Path, tmp_
     assert evaluate(tmp_path / "e.npy", folder, **QUIET)["benchmark"] == model["benchmark"]
 
 
+@pytest.mark.search
 def test_a_bin_file_plain_and_masked(net: Path, folder: Path, tmp_path: Path) -> None:
     faces = load_faces(scan_folder(folder), 112)
     encoded, same = [], []
@@ -134,6 +139,7 @@ def test_a_bin_file_plain_and_masked(net: Path, folder: Path, tmp_path: Path) ->
         evaluate(net, data, landmarks=folder.parent / "faces_landmarks.npz", **QUIET)
 
 
+@pytest.mark.search
 def test_an_ijb_set_by_model_and_by_embeddings(net: Path, make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
     data = make_ijb(tmp_path / "ijb")
     report = evaluate(net, data, fmrs=[0.5], out=tmp_path / "out", bootstrap=0, **QUIET)
@@ -194,6 +200,7 @@ def test_an_interval_that_cannot_be_given_is_said(net: Path, folder: Path) -> No
     assert report["notes"] == ["standard: no interval at FMR 0.0025: a draw of identities does not reach it"]
 
 
+@pytest.mark.search
 def test_what_is_written(net: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "reports" / "one"
     for _ in range(2):  # the second replaces the first
@@ -340,6 +347,7 @@ def test_lengths_do_not_matter(net: Path, folder: Path, tmp_path: Path) -> None:
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.search
 def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("out.tmp", "out.old"):
         (tmp_path / name).mkdir()
@@ -364,6 +372,7 @@ def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_pa
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
+@pytest.mark.search
 def test_a_report_that_cannot_be_written_leaves_the_older_one(
     net: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +388,7 @@ def test_a_report_that_cannot_be_written_leaves_the_older_one(
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+@pytest.mark.search
 def test_rows_may_have_any_name(net: Path, folder: Path, tmp_path: Path) -> None:
     names = scan_folder(folder).names
     (tmp_path / "a.csv").write_text("\n".join(["name,set", *(f"{n},East/Asian ü" for n in names)]))
@@ -430,6 +440,7 @@ def sklearn_folds(scores: np.ndarray, same: np.ndarray) -> list[float]:
     return found
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_lfw_against_scikit_learn_on_the_same_scores(net: Path, real_faces: Path) -> None:
     pairs = read_pairs(real_faces / "lfw_pairs.txt", scan_folder(real_faces / "lfw").names)
@@ -446,6 +457,7 @@ def test_lfw_against_scikit_learn_on_the_same_scores(net: Path, real_faces: Path
         assert rate["tar"] == pytest.approx(tpr[fpr <= rate["fmr"]].max(), abs=1e-3)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_worn_masks_of_mfr2_as_the_webface_track(net: Path, real_faces: Path, tmp_path: Path) -> None:
     names = scan_folder(real_faces / "mfr2").names

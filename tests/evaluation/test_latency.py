@@ -28,6 +28,7 @@ class Slow:
         return [Face(five, (250, 180, 390, 320), 1.0)] if self.finds else []
 
 
+@pytest.mark.search
 def test_each_stage_and_the_limits_it_meets(
     net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +51,7 @@ def test_each_stage_and_the_limits_it_meets(
     assert "FRUITS-1000" in text
 
 
+@pytest.mark.search
 def test_a_photograph_without_a_face_is_told(
     net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_photograph_without_a_face_is_told(
         measure_latency(net, photo=tmp_path / "grey.png", repeats=5)
 
 
+@pytest.mark.search
 def test_without_a_detector_limits_cannot_be_said_to_be_met(
     net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logged: list[str]
 ) -> None:
@@ -96,6 +99,7 @@ def test_bad_input(net: Path, tmp_path: Path) -> None:
         measure_latency(tmp_path)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_real_detector_on_a_photograph(net: Path, real_faces: Path) -> None:
     pytest.importorskip("dlib")

@@ -95,6 +95,7 @@ def test_landmarks_of_other_images_are_refused(folder: Path, tmp_path: Path) -> 
         draw_sheet(folder, tmp_path / "sheet.png")
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_photographs_are_found_cut_out_and_masked(real_faces: Path, tmp_path: Path) -> None:
     pytest.importorskip("dlib")

@@ -5,6 +5,7 @@ import math
 import socket
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("nni", reason="needs the extra [nni]")
 
 from autofr import AutofrError
 from autofr.integrations.nni import LFSTuner
+from tests.processes import PATIENCE
 
 SPACE = {"loss": {"_type": "choice", "_value": ["arcface:0.1", "arcface:0.2", "arcface:0.3"]}}
 
@@ -76,12 +78,16 @@ def test_bad_input_is_refused() -> None:
         LFSTuner(policy="lsf").update_search_space(SPACE)
 
 
+@pytest.mark.search
 @pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_a_real_local_experiment(tmp_path: Path) -> None:
+def test_a_real_local_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four trials, in processes that NNI starts, tuned by LFSTuner in a process that NNI starts."""
-    from nni.experiment import Experiment
+    from nni.experiment import Experiment, launcher, rest
     from nni.experiment.config import CustomAlgorithmConfig
+
+    answers = launcher._check_rest_server  # NNI gives its server, which may start on a busy machine, three seconds
+    monkeypatch.setattr(launcher, "_check_rest_server", partial(answers, retry=int(PATIENCE)))
+    monkeypatch.setattr(rest, "timeout", PATIENCE)
 
     (tmp_path / "trial.py").write_text(
         textwrap.dedent(f"""

@@ -19,6 +19,7 @@ class TestLFSSamplerByOptunaSContract(BasicSamplerTestCase):
         return lambda: LFSSampler(seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_it_learns_choices_numbers_and_logarithms(direction: str) -> None:
     sign = 1 if direction == "minimize" else -1
@@ -38,6 +39,7 @@ def test_it_learns_choices_numbers_and_logarithms(direction: str) -> None:
     assert sum(1e-3 < p["rate"] < 1e-1 for p in late) > 70
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/study.db"
     distribution = CategoricalDistribution(["a", "b"])

@@ -444,6 +444,7 @@ def test_the_input_is_not_written_to(p: float) -> None:
 # Compilation
 
 
+@pytest.mark.search
 def test_the_inner_functions_compile_without_graph_breaks() -> None:
     mask = RandomFaceMask(p=1.0)
     eager = mask(IMAGES[:4], LANDMARKS[:4])

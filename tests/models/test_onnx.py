@@ -54,6 +54,7 @@ def graph(
     return path
 
 
+@pytest.mark.search
 def test_an_exported_network_embeds_as_in_torch(exported: tuple[Path, nn.Module]) -> None:
     path, net = exported
     model = load_model(path, CPU)

@@ -24,6 +24,7 @@ def architecture(assignment: dict[str, Any]) -> tuple[int, ...]:
     return assignment["depth"], assignment["width"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, *OPTUNA])
 def test_nothing_else_is_drawn_and_all_of_it_is(name: str) -> None:
     policy = create_policy(name, WITHIN, 0)
@@ -35,6 +36,7 @@ def test_nothing_else_is_drawn_and_all_of_it_is(name: str) -> None:
     assert drawn == set(ALLOWED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTUNA)
 def test_a_budget_that_little_meets_is_heeded_too(name: str) -> None:
     """One of six: where the sampler does not come upon it, it is given it."""

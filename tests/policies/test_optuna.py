@@ -48,6 +48,7 @@ def test_every_sampler_of_optuna_is_accounted_for() -> None:
     assert names - set(SEEDED) == {"PartialFixedSampler"}
 
 
+@pytest.mark.slow
 def test_a_sampler_without_its_package_says_so() -> None:
     """In a process where an import of it fails."""
     code = (

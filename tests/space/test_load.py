@@ -137,6 +137,7 @@ def test_the_shipped_spaces_load_and_say_what_they_search(tmp_path: Path, monkey
         assert len(space.doc.splitlines()[0]) > 40
 
 
+@pytest.mark.slow
 def test_the_shipped_elastic_spaces_cost_what_their_files_say() -> None:
     iresnet, mobile = load_space("elastic_iresnet"), load_space("elastic_mobile")
     costs = [flops(iresnet.network(architecture), 64, 128) / 1e6 for architecture in iresnet.architectures()]

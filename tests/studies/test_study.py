@@ -29,12 +29,17 @@ space = SearchSpace(loss=Choice(ArcFace(0.1), ArcFace(0.3)))
 VARY: dict[str, Any] = {"lr": ["0.02..0.2", "log"], "batch_size": [8, 12]}
 
 
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory, write_faces: Callable[..., Path]) -> str:
+    return str(write_faces(tmp_path_factory.mktemp("faces") / "faces", 24, 4, 32))
+
+
 @pytest.fixture
-def settings(tiny: dict[str, Any]) -> dict[str, Any]:
+def settings(tiny: dict[str, Any], faces: str) -> dict[str, Any]:
     return {
         **{k: v for k, v in tiny.items() if k != "batch_size"},
-        "epochs": 0.5,
-        "segment": 0.25,  # two generations of some steps each
+        "data": faces,
+        "epochs": 2,
         "population": 2,
         "image_size": 32,
     }
@@ -52,7 +57,7 @@ def acting_space(path: Path, act: str) -> Path:
     ``ACT`` is in the environment: ``act``, Python that may use ``os`` and ``signal``."""
     path.write_text(
         f"""import os, signal, sys
-if "ACT" in os.environ and getattr(sys.modules["__main__"].__spec__, "name", "") == "autofr.studies.worker":
+if "ACT" in os.environ and sys.argv[-1] == __file__:  # the command line of a worker
     sys.path.insert(0, {str(REPOSITORY)!r})
     from tests.processes import at_a_step
     at_a_step(1, lambda: {act})
@@ -82,7 +87,7 @@ def workers_of(study_dir: Path) -> list[int]:
 
 
 def study_plan(space_file: Path, settings: dict[str, Any], study_dir: Path, trials: int) -> Plan:
-    kept = {k: v for k, v in settings.items() if k not in ("tracking", "progress")}
+    kept = {k: v for k, v in settings.items() if k not in ("tracking", "progress", "data")}
     where = {"space": str(space_file), "data": None, "landmarks": None, "landmark_scheme": None}
     how = {"trials": trials, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0, "settings": kept, "about": {}}
     return Plan(id="0" * 32, started=1.0, vary=vary_json(VARY), **where, **how)
@@ -131,6 +136,7 @@ def test_what_cannot_be_varied_is_told(name: str, given: Any, message: str) -> N
         distribution(name, given)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_without_a_population_it_is_that_of_a_search(
     space_file: Path, settings: dict[str, Any], tmp_path: Path
@@ -143,6 +149,7 @@ def test_without_a_population_it_is_that_of_a_search(
     assert (config["population"], config["recipe"]["average"]) == (4, False)
 
 
+@pytest.mark.search
 def test_a_study_is_searches_with_what_was_drawn(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     vary = {"lr": FloatDistribution(0.02, 0.2, log=True), "backbone": ["ir_mini-w0.5", "ir_mini-w0.25"]}
     settings = {k: v for k, v in settings.items() if k != "backbone"}
@@ -161,6 +168,7 @@ def test_a_study_is_searches_with_what_was_drawn(space_file: Path, settings: dic
     assert autofr.load_embedder(result.run_dir).config["backbone"] == result.best.params["backbone"]
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_the_pruner_is_asked_after_each_generation(
     space_file: Path, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -181,6 +189,7 @@ def test_the_pruner_is_asked_after_each_generation(
     assert capsys.readouterr().out.count("pruned after generation 1") == 2
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_trial_that_cannot_be_trained_is_one_failed_trial(
     space_file: Path, settings: dict[str, Any], tmp_path: Path
@@ -211,7 +220,7 @@ def test_several_workers_share_the_trials_and_survive_a_kill(settings: dict[str,
     space_file = acting_space(tmp_path / "mine.py", "os.kill(os.getpid(), signal.SIGSTOP)")
     flags = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if k not in ("tracking", "progress")]
     command = ["study", f"--space={space_file}", "--trials=4", "--workers=2", *flags]
-    command += ["--epochs=0.1", "--segment=0.025", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
+    command += ["--segment=0.5", "--vary", "lr", "0.02..0.2", "log", "--vary", "batch-size", "8", "12"]
     command += ["--no-tracking", "--pruner=NopPruner", f"--study-dir={study_dir}"]
     process = autofr_process(*command, environment={"ACT": "1"})
     wait_until(lambda: process.poll() is not None or sum(map(is_stopped, workers_of(study_dir))) == 2)
@@ -259,7 +268,7 @@ def test_a_worker_that_dies_at_the_last_trial_leaves_it_to_another(
     act = f"os.path.exists({str(killed)!r}) or os.mkdir({str(killed)!r}) or os.kill(os.getpid(), signal.SIGKILL)"
     space_file = acting_space(tmp_path / "mine.py", act)
     monkeypatch.setenv("ACT", "1")
-    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "epochs": 0.1, "segment": 0.025}
+    how = {**settings, "vary": {"lr": ["0.02..0.2"]}, "pruner": "NopPruner", "batch_size": 8, "segment": 0.5}
     result = autofr.study(space_file, study_dir=study_dir, trials=2, workers=2, **how)
     assert killed.exists()
     assert [trial.state.name for trial in result.trials] == ["COMPLETE"] * 2
@@ -317,6 +326,7 @@ def test_a_trial_that_was_told_meanwhile_is_not_taken(
     assert worker.study.get_trials()[running.number].value == 0.5
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_trial_whose_loss_raises_is_one_failed_trial(settings: dict[str, Any], tmp_path: Path) -> None:
     """Whatever it raises: the next trial is run."""
@@ -331,6 +341,7 @@ def test_a_trial_whose_loss_raises_is_one_failed_trial(settings: dict[str, Any],
     assert first.user_attrs["error"] == "MemoryError: too few at once"
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_sampler_that_enumerates_is_no_end(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     result = autofr.study(
@@ -346,6 +357,7 @@ def test_a_sampler_that_enumerates_is_no_end(space_file: Path, settings: dict[st
     assert {trial.params["batch_size"] for trial in result.trials} == {8, 12}
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_trial_that_was_interrupted_ends_to_the_same_bits(
     space_file: Path, settings: dict[str, Any], tmp_path: Path, same_outcome: Any
@@ -371,6 +383,7 @@ def test_a_trial_that_was_interrupted_ends_to_the_same_bits(
         assert same_outcome(trial_dir(tmp_path / "whole", number), trial_dir(tmp_path / "again", number))
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_mlflow_has_a_child_run_a_trial_with_real_parameters(
     space_file: Path, settings: dict[str, Any], tmp_path: Path, mlflow_store: Callable[[Path], None]
@@ -506,6 +519,7 @@ def test_a_study_directory_does_not_choose_what_is_executed(
         assert "would be executed" in told or "unknown setting of a study 'space'" in told
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     study_dir = tmp_path / "study"
@@ -521,6 +535,7 @@ def test_going_on_with_other_settings_is_refused(space_file: Path, settings: dic
         autofr.study(space_file, vary=VARY, resume=True, **how)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_store_that_is_down_costs_a_line(
     space_file: Path,
@@ -540,6 +555,7 @@ def test_a_store_that_is_down_costs_a_line(
         autofr.study(space_file, trials=1, resume=True, **how)
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_a_study_of_a_shipped_space_is_gone_on_with_by_its_name(settings: dict[str, Any], tmp_path: Path) -> None:
     how = {**settings, "vary": VARY, "study_dir": tmp_path / "study"}

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from autofr.system.remote_object import Worker, WorkerDiedError
+from tests.processes import wait_until
 
 
 def gone(pid: int) -> bool:
@@ -23,13 +22,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def within(seconds: float, true: Callable[[], bool]) -> bool:
-    give_up = time.monotonic() + seconds
-    while not true() and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return true()
 
 
 def test_an_object_lives_in_another_process() -> None:
@@ -80,7 +72,7 @@ def test_a_process_ends_when_it_is_no_longer_needed() -> None:
     pid = worker.pid
     del worker
     gc.collect()
-    assert within(5, lambda: gone(pid))
+    wait_until(lambda: gone(pid))
 
 
 ENDING = """
@@ -95,8 +87,8 @@ print(worker.pid, flush=True)
 
 @pytest.mark.parametrize("how", ["pass", "sys.exit(3)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_process_ends_with_the_one_that_started_it(how: str) -> None:
-    done = subprocess.run([sys.executable, "-c", ENDING.format(how)], capture_output=True, text=True, timeout=60)
-    assert within(5, lambda: gone(int(done.stdout)))
+    done = subprocess.run([sys.executable, "-c", ENDING.format(how)], capture_output=True, text=True)
+    wait_until(lambda: gone(int(done.stdout)))
     assert done.stderr == ""
 
 
@@ -114,7 +106,7 @@ def test_a_fork_leaves_the_process_alone() -> None:
 def test_what_decodes_and_what_reads_shards_does_without_torch() -> None:
     """It would take seconds and hundreds of megabytes, for each core."""
     code = "import sys, autofr.io.decoder, autofr.data.stream; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 FORKING = """
@@ -122,10 +114,11 @@ import os, signal, time
 from autofr.system.remote_object import Worker
 worker = Worker(list)
 worker.call("sort")
-if not os.fork():
-    time.sleep(20)
+child = os.fork()
+if not child:
+    time.sleep(600)
     os._exit(0)
-print(worker.pid, flush=True)
+print(worker.pid, child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -133,16 +126,18 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_fork_that_lives_on_does_not_keep_it() -> None:
     with subprocess.Popen([sys.executable, "-c", FORKING], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        pid = int(process.stdout.readline())
-        assert within(8, lambda: gone(pid))
-        assert process.wait(5) == -signal.SIGKILL
+        pid, child = map(int, process.stdout.readline().split())
+        wait_until(lambda: gone(pid))
+        assert not gone(child)
+        os.kill(child, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
 
 
 def test_a_call_that_takes_too_long() -> None:
     worker = Worker(subprocess.Popen, ["sleep", "30"])
     with pytest.raises(TimeoutError, match="has not answered for 0 s"):
         worker.call("wait", patience=0.3)
-    assert within(5, lambda: gone(worker.pid))
+    wait_until(lambda: gone(worker.pid))
 
 
 def test_answers_that_cannot_be_sent() -> None:

@@ -1,5 +1,6 @@
 """Evaluations in a real MLflow store."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,12 @@ def found(runs: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.search
 @pytest.mark.slow
 def test_an_evaluation_of_a_run_is_its_child(
-    tiny_faces: Faces, tiny: dict[str, Any], folder: Path, tmp_path: Path
+    tiny_faces: Faces, tiny: dict[str, Any], folder: Path, tmp_path: Path, mlflow_store: Callable[[Path], None]
 ) -> None:
+    mlflow_store(tmp_path / "runs")
     run_dir = tmp_path / "runs" / "one"
     autofr.train("arcface:0.3", tiny_faces, run_dir=run_dir, **{**tiny, "tracking": True, "epochs": 1})
     out = run_dir / "evaluations" / "faces"
@@ -48,8 +51,12 @@ def test_an_evaluation_of_a_run_is_its_child(
     assert artifacts == {"report.json", "det.png", "scores.png", "worst_standard.png", "worst_masked.png"}
 
 
+@pytest.mark.search
 @pytest.mark.slow
-def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_path: Path) -> None:
+def test_comparisons_and_other_models_are_runs_of_their_own(
+    folder: Path, tmp_path: Path, mlflow_store: Callable[[Path], None]
+) -> None:
+    mlflow_store(tmp_path / "runs")
     for name in ("a", "b"):
         torch.manual_seed(ord(name))
         net = create_backbone("ir_mini-w0.25", 32, 16)
@@ -67,6 +74,7 @@ def test_comparisons_and_other_models_are_runs_of_their_own(folder: Path, tmp_pa
     assert artifacts == {"compare.csv", "compare.json", "det.png"}
 
 
+@pytest.mark.search
 def test_a_store_that_is_down_costs_a_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
