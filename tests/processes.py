@@ -224,7 +224,7 @@ def at_a_step(commits: int, act: Callable[[], None]) -> None:
 
 def forbid_training(patch: Callable[[str, object], object]) -> None:
     """Have every search of this process raise, by ``patch``, which replaces what a name means."""
-    patch("autofr.engine.api.search_loop", _no_search)
+    patch("autofr.engine.run.search_loop", _no_search)
 
 
 def _no_search(run: object) -> None:
