@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class AutofrError(Exception):
@@ -14,6 +15,17 @@ class AutofrError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__("; ".join(line.strip() for line in message.splitlines() if line.strip()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same error in another process: subclasses take other arguments than a message."""
+        return _remade, (type(self), self.args, vars(self))
+
+
+def _remade(kind: type[AutofrError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> AutofrError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    vars(error).update(attributes)
+    return error
 
 
 class UnknownNameError(AutofrError):
@@ -34,7 +46,8 @@ class UnknownNameError(AutofrError):
         names = sorted(known)
         self.kind, self.name = kind, name
         self.near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
-        super().__init__(f"unknown {kind} '{name}'; did you mean {', '.join(self.near)}?{hint and f'; {hint}'}")
+        offered = f"; did you mean {', '.join(self.near)}?" if self.near else ""
+        super().__init__(f"unknown {kind} '{name}'{offered}{hint and f'; {hint}'}")
 
 
 class SettingsDifferError(AutofrError):
@@ -70,8 +83,8 @@ class LostContactError(AutofrError):
 
 
 class AgreedError(AutofrError):
-    """An error that every rank of a mesh knows of: the lead prints it."""
+    """An error that every rank of a mesh knows of: the lead prints it. Where it arose, its cause is that error."""
 
 
 class RankError(AutofrError):
-    """An error of one rank of a mesh, which prints it itself."""
+    """An error of one rank of a mesh, which prints it itself. Its cause is the error that the rank met."""

@@ -67,6 +67,30 @@ def build(
         raise AutofrError(f"{kind} '{spec}': {error}") from error
 
 
+def settings_of(option: Any) -> dict[str, Any]:
+    """Return the settings of an option of a search space by name, numbers as Python's own; none, if it has none.
+
+    Raises:
+        AutofrError: its ``settings()`` is no dictionary of single values.
+    """
+    method = getattr(option, "settings", None)
+    given = method() if callable(method) else {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        kind = type(option).__name__
+        raise AutofrError(f"{kind}.settings() has to return a dictionary, its arguments by name, got {given!r:.80}")
+    return {name: _single(f"{type(option).__name__}.settings()['{name}']", value) for name, value in given.items()}
+
+
+def _single(what: str, value: Any) -> Any:
+    """Return a number of numpy or torch as Python's own, and anything else that is no array as it is."""
+    if not hasattr(value, "item"):
+        return value
+    try:
+        return value.item()
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise AutofrError(f"{what} has to be one value, got an array") from error
+
+
 def settings_text(settings: Mapping[str, Any]) -> list[str]:
     """Return ``settings`` as descriptions have them: ``["m=0.3", "kind=arc"]``."""
     return [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()]

@@ -1,9 +1,12 @@
 """The public interface: what ``import autofr`` gives, and how it describes itself."""
 
+import copy
 import inspect
+import pickle
 import subprocess
 import sys
-from typing import get_args, get_type_hints
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -64,3 +67,30 @@ def test_what_must_answer_at_once_imports_no_heavy_package(statement: str) -> No
     code = f"{statement}\nimport sys\nprint('HEAVY', sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_travel_to_other_processes(again: Callable[[Any], Any]) -> None:
+    """Whatever arguments they are made of: a worker of a pool that cannot send its error leaves its caller waiting."""
+    made = [
+        autofr.UnknownNameError("loss", "arcfase", ["arcface", "cosface"], "a hint"),
+        autofr.SettingsDifferError("it differs", ["recipe.lr"]),
+        *(kind("a message") for kind in vars(exceptions).values() if inspect.isclass(kind) and _takes_a_message(kind)),
+    ]
+    assert {type(error) for error in made} == {getattr(autofr, n) for n in autofr.__all__ if n.endswith("Error")}
+    for error in made:
+        other = again(error)
+        assert type(other) is type(error)
+        assert (str(other), vars(other)) == (str(error), vars(error))
+
+
+def _takes_a_message(kind: type) -> bool:
+    return issubclass(kind, autofr.AutofrError) and [*inspect.signature(kind).parameters] == ["message"]
+
+
+def test_an_unknown_name_of_nothing() -> None:
+    assert str(autofr.UnknownNameError("thing", "x", [])) == "unknown thing 'x'"
+
+
+def test_the_hints_of_both_functions_can_be_read() -> None:
+    assert get_type_hints(autofr.search)["return"] is get_type_hints(autofr.train)["return"] is autofr.SearchResult

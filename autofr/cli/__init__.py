@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from autofr._version import __version__
 from autofr.cli import browsing, data, evaluation, masks, study, training
+from autofr.cli.common import add_lines
 from autofr.exceptions import AutofrError, RankError
 from autofr.system.torchrun import speaks
 
@@ -45,6 +46,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="autofr", description="AutoML for face recognition that searches while it trains once.")
     parser.add_argument("--version", action="version", version=f"autofr {__version__}")
+    add_lines(parser.add_mutually_exclusive_group(), False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (training, study, evaluation, masks, data, browsing):
         group.add_commands(commands)

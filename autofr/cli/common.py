@@ -15,9 +15,18 @@ def command(commands: Any, name: str, help: str, epilog: str) -> argparse.Argume
         name, help=help, description=help, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     lines = parser.add_mutually_exclusive_group()
-    lines.add_argument("--quiet", action="store_true", help="print warnings and the outcome, no progress")
-    lines.add_argument("--verbose", action="store_true", help="print details too, each line with its time")
+    add_lines(lines, argparse.SUPPRESS)
     return parser
+
+
+def add_lines(group: Any, default: Any) -> None:
+    """How much is printed: before a command and after it."""
+    group.add_argument(
+        "--quiet", action="store_true", default=default, help="print warnings and the outcome, no progress"
+    )
+    group.add_argument(
+        "--verbose", action="store_true", default=default, help="print details too, each line with its time"
+    )
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, UnknownNameError
 
 
 def pick_device(name: str) -> torch.device:
@@ -19,7 +19,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise AutofrError(f"unknown device '{name}'; take auto, cpu or cuda") from error
+        raise UnknownNameError("device", name, ("auto", "cpu", "cuda")) from error
     if device.type not in ("cpu", "cuda"):
         raise AutofrError(f"device '{name}' is not supported; take auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

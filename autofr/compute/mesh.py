@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -237,16 +238,23 @@ def local_device(name: str) -> str:
 def contact() -> Iterator[None]:
     """Raise :class:`LostContactError` where a collective operation in the block fails: another process is gone.
 
-    The backends raise RuntimeError for that, or a subclass of their own. The block must hold nothing else that does.
+    The backends raise RuntimeError for that, or a subclass of their own, from within torch. An error that arose in
+    anybody else's code (the backward pass of a user's loss, say) is that code's, and passes.
     """
     try:
         yield
     except dist.DistError as error:
         raise LostContactError((str(error).splitlines() or [""])[0]) from error
     except RuntimeError as error:
-        if type(error) is not RuntimeError:  # out of memory, say
+        if type(error) is not RuntimeError or not _within_torch(error):  # out of memory, say, or of a user's code
             raise
         raise LostContactError((str(error).splitlines() or [""])[0]) from error
+
+
+def _within_torch(error: Exception) -> bool:
+    """Return whether no code but torch's lies between the block of :func:`contact` and where ``error`` arose."""
+    _, _, *called = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return all(name.partition(".")[0] == "torch" for name in called)
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.request import urlopen
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.request import HTTPBasicAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
 from zlib import adler32
 
 import numpy as np
@@ -169,11 +170,11 @@ def _open(url: str) -> Any:
     """
     if "://" not in url:
         return os.fdopen(open_regular(url), "rb", _AHEAD)
-    if _URL.fullmatch(url) is None:
+    if _URL.fullmatch(url) is None or not _is_url(url):
         raise AutofrError(f"{url} is no URL of shards; take http, https, sftp, ftps, gs or hf")
     if url.startswith(("http://", "https://")):
         try:
-            return urlopen(url, timeout=_NO_ANSWER)
+            return _opened_by_http(url)
         except HTTPException as error:  # no OSError, unlike an address that is not there or a status of 404
             raise OSError(f"the server's answer is broken: {error!r}") from error
     try:
@@ -186,6 +187,26 @@ def _open(url: str) -> Any:
         raise
     except Exception as error:  # of whatever the scheme's own library raises
         raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:  # an address in brackets that is none, a port that is no number
+        return False
+
+
+def _opened_by_http(url: str) -> Any:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    path, query = (quote(text, safe="/%:;=&?+,@!$'()*~") for text in (parts.path, parts.query))
+    plain = urlunsplit((parts.scheme, host, path, query, ""))
+    passwords = HTTPPasswordMgrWithDefaultRealm()
+    if parts.username is not None:  # only its own host hears of it, and only if it asks
+        passwords.add_password(
+            None, f"{parts.scheme}://{host}/", unquote(parts.username), unquote(parts.password or "")
+        )
+    return build_opener(HTTPBasicAuthHandler(passwords)).open(plain, timeout=_NO_ANSWER)
 
 
 def read_shard(shards: Shards, name: str, count: int) -> Iterator[Sample]:

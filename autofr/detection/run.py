@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autofr.console import Display
+from autofr.console import Display, printed
 from autofr.detection.align import align_face, can_align
 from autofr.detection.face import Detector, usable
 from autofr.detection.registry import create_detector
@@ -102,7 +102,8 @@ def find_landmarks(
     done = _notes(notes, about)
     display = Display(progress)
     if done:
-        logger.info(f"going on after {len(done)} of {len(names)} images ({notes})")
+        with printed(progress):
+            logger.info(f"going on after {len(done)} of {len(names)} images ({notes})")
     with notes.open("a", encoding="utf-8") as log, display.bar(f"landmarks by {finder.name}", len(names)) as advance:
         if done is None:
             done = {}

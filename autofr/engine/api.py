@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from typing_extensions import Unpack
 
 from autofr.compute.mesh import Shape
 from autofr.data import Faces
@@ -18,14 +20,8 @@ from autofr.space.dimensions import Choice
 from autofr.space.load import load_space
 from autofr.space.space import SearchSpace
 from autofr.system.torchrun import launched
-from autofr.training.arguments import with_recipe_arguments
+from autofr.training.arguments import RecipeArguments, with_recipe_arguments
 from autofr.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from autofr.training.arguments import RecipeArguments
-
 
 POPULATION = 4
 """Members of a search where nobody says how many."""

@@ -13,7 +13,7 @@ from autofr.console import command_name
 from autofr.data import Faces
 from autofr.data.shards import Shards
 from autofr.data.synthetic import SYNTHETIC_SIZE
-from autofr.exceptions import AutofrError, SettingsDifferError
+from autofr.exceptions import AutofrError, SettingsDifferError, UnknownNameError
 from autofr.masks.parameters import VERSION as MASKS
 from autofr.policies import VERSION as POLICIES
 from autofr.runs.result import FORMAT, SearchResult, flatten, read_config
@@ -37,9 +37,7 @@ def resolved_recipe(call: dict[str, Any], images: int) -> Recipe:
     given = {k: v for k, v in call.items() if k not in _CALL}
     unknown = sorted(set(given) - set(Recipe.__dataclass_fields__))
     if unknown:
-        raise AutofrError(
-            f"unknown setting {', '.join(unknown)}; a recipe has {', '.join(Recipe.__dataclass_fields__)}"
-        )
+        raise UnknownNameError("setting", unknown[0], Recipe.__dataclass_fields__)
     if isinstance(call["data"], Faces):
         given["image_size"] = call["data"].image_size
     elif call["data"] is None and given.get("image_size") is None:

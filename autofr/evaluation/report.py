@@ -16,7 +16,7 @@ from autofr.evaluation.bins import BINS
 from autofr.evaluation.comparisons import Comparisons
 from autofr.evaluation.figures import Curve, Errors
 from autofr.evaluation.protocols import Row
-from autofr.exceptions import AutofrError
+from autofr.exceptions import AutofrError, DamagedFileError
 from autofr.io.files import Output, read_json, write_json
 
 VERSION = 1
@@ -155,7 +155,7 @@ def read_report(folder: Path) -> dict[str, Any]:
     if report["version"] != VERSION:
         raise AutofrError(f"{path} is of version {report['version']}; this autofr reads {VERSION}: evaluate again")
     if not _sound(report):
-        raise AutofrError(f"{path} is damaged: it lacks keys of a report")
+        raise DamagedFileError(f"{path} is damaged: it lacks keys of a report")
     return dict(report)
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autofr.registry import settings_text
+from autofr.registry import settings_of, settings_text
 
 
 class MarginLoss(nn.Module):
@@ -105,7 +105,7 @@ class MarginLoss(nn.Module):
         return cosines.shape[1] if self.classes is None else self.classes
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(settings_text(self.settings()))})"
+        return f"{type(self).__name__}({', '.join(settings_text(settings_of(self)))})"
 
     def settings(self) -> dict[str, Any]:
         """Return what tells this loss from another of its class: its arguments by name.

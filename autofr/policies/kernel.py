@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
 from autofr.policies.base import Floats
+from autofr.registry import settings_of
 from autofr.space.dimensions import Dimension, Range
 
 
@@ -53,9 +54,8 @@ def lines(dimension: Dimension) -> list[dict[int, float]]:
 
 def _settings(option: Any) -> dict[str, Any]:
     """Return the settings of an option by name; one without settings is one itself."""
-    settings = getattr(option, "settings", None)
-    return dict(settings()) if callable(settings) else {"": option}
+    return settings_of(option) if callable(getattr(option, "settings", None)) else {"": option}
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

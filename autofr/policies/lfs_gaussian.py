@@ -18,7 +18,7 @@ _NORMAL = NormalDist()
 
 
 class LFSGaussian(LFS):
-    """Loss Function Search (Wang et al., ICML 2020) over a :class:`autofr.space.space.Range`.
+    """Loss Function Search (Wang et al., ICML 2020) over a :class:`autofr.Range`.
 
     The parameter, as a share of its range, is drawn from a normal distribution of mean θ and deviation ``sigma``,
     truncated to [0, 1], and mixed with as much of the even distribution as gives every bin of α its ``floor``. That

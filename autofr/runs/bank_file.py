@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from autofr.compute.mesh import ALONE, Mesh
-from autofr.exceptions import AutofrError
+from autofr.exceptions import DamagedFileError
 from autofr.io.files import parse_json, sha256, write_durably, write_tensors
 from autofr.runs.bank import Entry, WeightBank
 from autofr.runs.pareto import ParetoSet, Point
@@ -72,7 +72,7 @@ def shards_are_whole(path: Path) -> bool:
     """Whether the class centres that belong to a bank's (whole) file are there, and what was written.
 
     Raises:
-        AutofrError: it is no such file.
+        DamagedFileError: it is no such file.
     """
     with _opened(path) as file:
         hashes = _header(path, file).get("shards", [])
@@ -88,7 +88,7 @@ def load_bank(path: Path, mesh: Mesh = ALONE) -> WeightBank:
         mesh: whose data ranks share the class centres: each reads its own.
 
     Raises:
-        AutofrError: it is no such file.
+        DamagedFileError: it is no such file.
     """
     bank = WeightBank()
     with ExitStack() as opened:
@@ -117,7 +117,7 @@ def load_bank(path: Path, mesh: Mesh = ALONE) -> WeightBank:
                 held[name] = torch.as_tensor(file.get_tensor(full_name))
             bank.pareto = ParetoSet(points)
         except Exception as error:  # safetensors has errors of its own
-            raise AutofrError(f"{path} is no checkpoint of a search: {error}") from error
+            raise DamagedFileError(f"{path} is no checkpoint of a search: {error}") from error
     return bank
 
 
@@ -150,7 +150,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         file = safe_open(path, framework="pt")
     except Exception as error:
-        raise AutofrError(f"{path} is no checkpoint of a search: {error}") from error
+        raise DamagedFileError(f"{path} is no checkpoint of a search: {error}") from error
     with file:
         yield file
 
@@ -164,7 +164,7 @@ def _header(path: Path, file: Any) -> dict[str, Any]:
             raise ValueError("its list of shards is none")
         return dict(header)
     except Exception as error:
-        raise AutofrError(f"{path} is no checkpoint of a search: {error}") from error
+        raise DamagedFileError(f"{path} is no checkpoint of a search: {error}") from error
 
 
 def _point(row: Any) -> Point:

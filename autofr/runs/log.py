@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import stat
 from pathlib import Path
 from typing import TextIO
 
 from autofr.console import TIMED
 
 LOG = "log.txt"
+
+
+def _appended(path: Path) -> TextIO | None:
+    """Open a file to append to; ``None``, if it is no regular one: a run directory may be a stranger's."""
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, how, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 class RunLog(logging.Handler):
@@ -27,7 +39,7 @@ class RunLog(logging.Handler):
     def open(self, run_dir: Path) -> None:
         """Append to ``log.txt`` in ``run_dir`` from now on, first what was held."""
         with contextlib.suppress(OSError):
-            self._file = (run_dir / LOG).open("a", encoding="utf-8", errors="backslashreplace")
+            self._file = _appended(run_dir / LOG)
         for line in self._held:
             self._write(line)
         self._held.clear()

@@ -50,7 +50,7 @@ def _load_file(weights: Path) -> Embedder:
         config = read_json(weights.parent / CONFIG)
         tensors = load_file(weights)
     except Exception as error:
-        raise AutofrError(f"checkpoint {weights} cannot be read (with {CONFIG} beside it): {error}") from error
+        raise DamagedFileError(f"checkpoint {weights} cannot be read (with {CONFIG} beside it): {error}") from error
     if not isinstance(config, dict):
         raise AutofrError(f"checkpoint {weights}: {CONFIG} is no JSON object")
     if config.pop("sha256", None) not in (None, sha256(weights)):

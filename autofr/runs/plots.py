@@ -44,7 +44,7 @@ def plot_lineage(lineage: Sequence[dict[str, Any]], dimensions: Sequence[str], p
     """Which member's weights each generation continued: members across, generations down, the winners' path thick.
 
     Args:
-        lineage: rows of :attr:`autofr.search.SearchResult.lineage`.
+        lineage: rows of :attr:`autofr.SearchResult.lineage`.
         dimensions: the space's; a member is labelled with what it drew, in a run of 60 generations or fewer.
         path: the picture to write.
     """

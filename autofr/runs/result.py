@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autofr.exceptions import AutofrError, RunFormatError
+from autofr.exceptions import AutofrError, DamagedFileError, RunFormatError
 from autofr.io.files import read_json
 from autofr.runs.journal import Journal
 from autofr.runs.pareto import PRICES, ParetoSet, Point, Trade
@@ -188,8 +188,14 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     if isinstance(loaded, dict) and "recipe" in loaded:  # else it is no configuration at all
         check_format(loaded, run_dir)
     if not _is_config(loaded):
-        raise AutofrError(f"{path} is no configuration of a run; give the run directory itself, or restore the file")
+        raise DamagedFileError(
+            f"{path} is no configuration of a run; give the run directory itself, or restore the file"
+        )
     return dict(loaded)
+
+
+def _format_of(stored: Mapping[str, Any]) -> str:
+    return f"its format is {stored['format']}" if "format" in stored else "it has no format number"
 
 
 def check_format(stored: Mapping[str, Any], folder: Path) -> None:
@@ -200,7 +206,7 @@ def check_format(stored: Mapping[str, Any], folder: Path) -> None:
     """
     if stored.get("format") != FORMAT:
         raise RunFormatError(
-            f"{folder} was written by another version of autofr: its format is {stored.get('format')}, this one reads "
+            f"{folder} was written by another version of autofr: {_format_of(stored)}, this one reads "
             f"{FORMAT}; use that version, or start anew"
         )
 

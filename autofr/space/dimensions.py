@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from autofr.exceptions import AutofrError
-from autofr.registry import settings_text
+from autofr.registry import settings_of, settings_text
 
 if TYPE_CHECKING:
     import numpy as np  # `autofr --help` does not wait for it
@@ -121,8 +121,7 @@ class Range:
 
     def _named(self, option: Any, value: str) -> str:
         """``option``'s name with ``value`` for its parameter, and all its other settings."""
-        settings: dict[str, Any] = getattr(option, "settings", dict)()
-        others = {name: setting for name, setting in settings.items() if name != self.parameter}
+        others = {name: setting for name, setting in settings_of(option).items() if name != self.parameter}
         return f"{type(option).__name__}({', '.join([f'{self.parameter}={value}', *settings_text(others)])})"
 
     def __len__(self) -> int:

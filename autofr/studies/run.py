@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,7 +246,7 @@ def _in_processes(study_dir: Path, space: str, workers: int, look: Callable[[], 
             for _ in range(workers)
         ]
         for process in processes:
-            threading.Thread(target=_relay, args=(process,), daemon=True).start()
+            threading.Thread(target=copy_context().run, args=(_relay, process), daemon=True).start()
         try:
             while any(process.poll() is None for process in processes):
                 look()
@@ -277,7 +279,11 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
 def _relay(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        logger.info(line.rstrip())
+        try:
+            level, text = json.loads(line)
+        except (ValueError, TypeError):  # what a library prints
+            level, text = logging.INFO, line.rstrip()
+        logger.log(level, text)
 
 
 def stored_arguments(study_dir: Path, space: str | None) -> dict[str, Any]:

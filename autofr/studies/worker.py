@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofr.console import printed
+from autofr.console import attached, least
 from autofr.data import Faces, load_faces, scan
 from autofr.engine.api import search
 from autofr.engine.run import Pruned
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("autofr.studies.worker")  # it also runs as __main__
 
 DATABASE = "study.db"
 NAME = "autofr"
@@ -191,11 +192,20 @@ class Worker:
         call = self.plan.call(self.space, **params)
         if self._faces is not None:  # read once for all trials
             call |= {"data": self._faces, "landmarks": None, "landmark_scheme": None}
-        return search(**call, run_dir=run_dir, resume=begun, tracking=False, progress=False, watch=watch)
+        with least(logging.ERROR):  # its own lines are in its log.txt
+            return search(**call, run_dir=run_dir, resume=begun, tracking=False, progress=False, watch=watch)
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class _Reporter(logging.Handler):
+    """Write log lines to standard output, each as JSON: its level and its text. The study's process logs them again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == logger.name:
+            print(json.dumps([record.levelno, record.getMessage()]), flush=True)
 
 
 def main() -> int:
@@ -203,7 +213,7 @@ def main() -> int:
     study_dir, space = Path(sys.argv[1]), sys.argv[2]
     parent = os.getppid()
     try:
-        with printed(True), stoppable():
+        with attached(_Reporter()), stoppable():
             load_space(space)
             plan = Plan.load(study_dir)
             Worker(study_dir, plan, space, lambda: os.getppid() == parent).work()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -41,7 +42,7 @@ def _on_a_thread(work: Callable[[], None]) -> None:
                 _idle.append(waiting)
 
         threading.Thread(target=run, daemon=True).start()
-    waiting.put(work)
+    waiting.put(partial(copy_context().run, work))  # whose log lines are the caller's
 
 
 def in_background(work: Callable[[], T]) -> Future[T]:

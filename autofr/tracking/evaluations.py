@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofr.exceptions import AutofrError
 from autofr.runs.result import flatten, read_config
 from autofr.tracking.store import MEMBER_TAG, client_of, experiment_of, metric_name, runs_of, tracking_uri
 
@@ -112,8 +114,12 @@ def _log(
 def _run(client: MlflowClient, uri: str, runs: Path, run_dir: Path | None, name: str) -> str:
     """A new run, below that of the search if this store has it."""
     experiment, tags = experiment_of(client, uri, runs), {}
+    config = None
     if run_dir is not None:
-        searched = runs_of(client, experiment, read_config(run_dir))
+        with suppress(AutofrError):  # of another version: its evaluations are runs of their own
+            config = read_config(run_dir)
+    if config is not None:
+        searched = runs_of(client, experiment, config)
         parents = [run.info.run_id for run in searched if MEMBER_TAG not in run.data.tags]
         tags = {"mlflow.parentRunId": parents[0]} if parents else {}
     return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)

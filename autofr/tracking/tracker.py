@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 
 from autofr.console import command_name
@@ -43,7 +44,7 @@ class Tracker:
         self._calling, self._took, self._heard = 0.0, 0.0, self._started
         self._process = self._start() if enabled else None
         if self._process is not None:
-            threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+            threading.Thread(target=copy_context().run, args=(self._listen, self._process), daemon=True).start()
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         alone = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

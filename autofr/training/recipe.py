@@ -139,7 +139,7 @@ class Recipe:
         if self.reward not in REWARDS:
             raise UnknownNameError("reward", self.reward, REWARDS)
         if self.schedule not in ("step", "cosine"):
-            raise AutofrError(f"unknown schedule '{self.schedule}'; take step or cosine")
+            raise UnknownNameError("schedule", self.schedule, ("step", "cosine"))
         return self
 
     def to_json(self) -> dict[str, Any]:

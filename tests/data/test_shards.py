@@ -1,10 +1,12 @@
 """Shards: written by ``autofr pack``, read by webdataset, broken by hand."""
 
+import base64
 import http.server
 import json
 import os
 import signal
 import threading
+import urllib.parse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -230,6 +232,39 @@ def test_shards_from_a_url(packed: Path) -> None:
         server.shutdown()
     with pytest.raises(AutofrError, match="cannot be read"):
         open_shards(there.source)
+
+
+@pytest.mark.parametrize("password", ["p:w@1", "wrong"])
+def test_shards_behind_a_password_and_an_odd_name(password: str, packed: Path) -> None:
+    root = packed.parent
+    (root / "ü b").symlink_to(packed)
+
+    class Asks(_Quiet):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == "Basic " + base64.b64encode(b"me:p:w@1").decode():
+                super().do_GET()
+                return
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="faces"')
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Asks, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://me:{urllib.parse.quote(password)}@127.0.0.1:{server.server_port}/ü%20b"
+        if password == "wrong":
+            with pytest.raises(AutofrError, match="401"):
+                open_shards(url)
+        else:
+            there, here = open_shards(url), open_shards(packed)
+            (name, count), *_ = here.train
+            assert [*read_shard(there, name, count)] == [*read_shard(here, name, count)]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x", "http://a:b/x", "http:///x"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(AutofrError, match="is no URL of shards"):
+        open_shards(url)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -214,7 +214,7 @@ def test_random_policy_leaves_alpha_equal(tiny_faces: Faces, tiny: dict[str, Any
         ({"validation_identities": 1}, "2 identities or more"),
         ({"validation_identities": 2, "fmr": 1e-3}, "raise --fmr or --validation-identities"),
         ({"lr": -1.0}, "lr must be above 0"),
-        ({"learning_rate": 1.0}, "unknown setting learning_rate"),
+        ({"learning_rate": 1.0}, "unknown setting 'learning_rate'"),
         ({"landmarks": "x.npz"}, "goes with --data"),
         ({"resume": True}, "nothing to resume"),
         ({"seed": -1}, "a seed is 0 or more"),

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from autofr import Choice, Range, load_space
+from autofr import AutofrError, Choice, Range, load_space
 from autofr.losses import AdaFace, ArcFace, CosFace, ElasticFace
 from autofr.policies.kernel import likeness, lines
 from autofr.space.dimensions import Dimension
@@ -51,3 +52,30 @@ def test_kinds_of_losses_say_nothing_of_each_other() -> None:
     off = found - np.eye(4)
     off[[0, 2], [2, 0]] = 0
     np.testing.assert_array_equal(off, 0)
+
+
+class Told(ArcFace):
+    """A loss whose settings are whatever it is given."""
+
+    def __init__(self, told: object) -> None:
+        super().__init__(0.3)
+        self.told = told
+
+    def settings(self) -> dict[str, object]:
+        return self.told  # type: ignore[return-value]
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    values = [np.float32(0.1), torch.tensor(0.2), np.int64(3), np.float64(0.4)]
+    dimension = Choice(Told({"v": value}) for value in values)
+    assert dimension.names == ("Told(v=0.1)", "Told(v=0.2)", "Told(v=3)", "Told(v=0.4)")
+    (line,) = lines(dimension)
+    np.testing.assert_allclose([*line.values()], [0.1, 0.2, 3, 0.4], rtol=1e-6)
+    assert lines(Choice(Told({"v": True}), Told({"v": False}))) == []
+    assert lines(Choice(Told({"v": 10**400}), Told({"v": 1}))) == []
+
+
+@pytest.mark.parametrize("told", [["m=0.3"], None, ("m", 1), {1: 2}, {"m": np.zeros(2)}, {"m": torch.zeros(2)}])
+def test_settings_that_are_none_are_refused_by_name(told: object) -> None:
+    with pytest.raises(AutofrError, match=r"Told\.settings\(\)"):
+        Choice(Told(told))

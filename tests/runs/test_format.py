@@ -12,7 +12,7 @@ from autofr.runs.result import FORMAT, check_format
 
 @pytest.mark.parametrize("stored", [{}, {"format": FORMAT + 1}, {"format": str(FORMAT)}, {"format": None}])
 def test_another_format_is_refused(stored: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(autofr.RunFormatError, match=r"another version of autofr: its format is .*use that version"):
+    with pytest.raises(autofr.RunFormatError, match=r"another version .* format .*this one reads 1; use that"):
         check_format(stored, tmp_path)
     check_format({"format": FORMAT}, tmp_path)
 
@@ -30,7 +30,7 @@ def test_every_command_refuses_it_in_one_line(command: str, tmp_path: Path, caps
     (tmp_path / "config.json").write_text(json.dumps({"recipe": {}, "version": "0.0.1"}))
     assert main(command.format(tmp_path).split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "was written by another version of autofr: its format is None" in line
+    assert "was written by another version of autofr: it has no format number" in line
 
 
 def test_a_study_of_another_format(tmp_path: Path) -> None:

@@ -49,12 +49,42 @@ def test_a_directory_that_cannot_be_written_costs_lines_only(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_costs_lines_only(tmp_path: Path) -> None:
-    (tmp_path / LOG).symlink_to("/dev/full")
     log = RunLog()
     log.open(tmp_path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    with open(tmp_path / LOG) as file:
+        (descriptor,) = [
+            number
+            for number in map(int, os.listdir("/proc/self/fd"))
+            if number not in (file.fileno(), full) and _is_at(number, tmp_path / LOG)
+        ]
+    os.dup2(full, descriptor)
+    os.close(full)
     with attached(log):
         LOGGER.info("lost")
     log.close()
+    assert (tmp_path / LOG).read_text() == ""
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}") == str(path)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_what_is_no_regular_file_is_left_alone(kind: str, tmp_path: Path) -> None:
+    """A run directory may be a stranger's: a pipe is not waited for, a link not followed."""
+    target = tmp_path / "target"
+    target.write_text("mine")
+    {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(target), "folder": os.mkdir}[kind](tmp_path / LOG)
+    log = RunLog()
+    with attached(log):
+        log.open(tmp_path)
+        LOGGER.info("lost")
+    log.close()
+    assert target.read_text() == "mine"
 
 
 @pytest.mark.search

@@ -214,7 +214,9 @@ def test_a_trial_that_cannot_be_trained_is_one_failed_trial(
 
 @pytest.mark.kill
 @pytest.mark.slow
-def test_several_workers_share_the_trials_and_survive_a_kill(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_several_workers_share_the_trials_and_survive_a_kill(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Worker and study are killed in the midst of trials; going on, the same trials end, from where they were."""
     study_dir = tmp_path / "study"
     space_file = acting_space(tmp_path / "mine.py", "os.kill(os.getpid(), signal.SIGSTOP)")
@@ -242,6 +244,8 @@ def test_several_workers_share_the_trials_and_survive_a_kill(settings: dict[str,
     }
     assert [len(seconds) for seconds in committed.values()] == [1, 1]
     assert main(["study", f"--resume={study_dir}", f"--space={space_file}", "--no-tracking", "--workers=2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split(":")[0] for line in lines if ": reward " in line) == [f"trial {k}" for k in range(4)]
     after = open_study(study_dir, plan).get_trials()
     assert [trial.state.name for trial in after] == ["COMPLETE"] * 4
     assert [trial.params for trial in after[: len(before)]] == [trial.params for trial in before]

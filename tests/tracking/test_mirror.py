@@ -303,7 +303,7 @@ def test_a_search_over_networks_shows_costs_and_its_pareto_set(
 
 @pytest.mark.usefixtures("store")
 def test_a_network_of_ones_own_is_logged_as_its_weights(
-    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     """MLflow's process does not know it: it has no module to save, and is complete all the same."""
     from mlflow import MlflowClient
@@ -315,11 +315,9 @@ def test_a_network_of_ones_own_is_logged_as_its_weights(
     space = SearchSpace(
         loss=SPACE.dimensions["loss"], backbone=Elastic("own_net:widths=32-64,stem=2", width=(0.5, 1.0))
     )
-    said: list[str] = []
-    monkeypatch.setattr("autofr.console.Display.say", lambda self, line: said.append(line))
     settings = {k: v for k, v in tiny.items() if k != "backbone"}
     autofr.search(space, tiny_faces, run_dir=tmp_path / "own", **{**settings, "epochs": 1, "tracking": True})
-    assert not [line for line in said if "MLflow" in line]
+    assert not [line for line in logged if "MLflow" in line]
     client = MlflowClient(tracking_uri(tmp_path))
     (parent,) = [
         run
