@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -28,6 +29,8 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(REPOSITORY / "tests" / "eager"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+settings.register_profile("any machine, however busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine, however busy")
 
 Make = Callable[[Path], object]
 

@@ -3,10 +3,10 @@
     make test PYTEST="--junitxml=after.xml"
     python experiments/suite/measure.py before.xml after.xml     # writes durations.csv
 
-``durations.csv`` has a row a file and a row a kind (the mark that each test has: see pyproject.toml): tests, seconds,
-before and after. Seconds are those of the tests themselves, their fixtures included, added up: with two at a time a run
-takes some half of them. Files that moved are found again by the names of their tests, and a test of before is of the
-kind that it has after.
+``durations.csv`` has a row a file and a row a kind (the mark that each test has: see pyproject.toml): how many tests,
+and how many seconds, before and after. Seconds are those of the tests themselves, their fixtures included, added up:
+with two at a time a run takes some half of them. Files that moved are found again by the names of their tests, and a
+test of before is of the kind that it has after.
 """
 
 from __future__ import annotations

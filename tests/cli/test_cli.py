@@ -43,7 +43,6 @@ def search_arguments(folder: Path, run_dir: Path) -> list[str | Path]:
     return ["search", "--space", "arcface_margins", "--data", folder, *TINY, "--run-dir", run_dir, "--no-tracking"]
 
 
-@pytest.mark.slow
 def test_help_is_quick_and_complete(tmp_path: Path) -> None:
     heavy = (
         "import sys, autofr.cli as c; c._parser(); print([m for m in ('torch', 'mlflow', 'timm') if m in sys.modules])"

@@ -27,3 +27,10 @@ def net(tmp_path: Path) -> Path:
 def other_net(tmp_path: Path) -> Path:
     """A checkpoint of another network, with another input size."""
     return save_net(tmp_path / "other", 1, 48)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of evaluations are empty files, for tests of other things: they take longer than all else."""
+    for name in ("plots.plot_det", "plots.plot_scores", "worst.worst_sheet"):
+        monkeypatch.setattr(f"autofr.evaluation.{name}", lambda *arguments: arguments[-1].touch())

@@ -40,6 +40,7 @@ def test_two_models_in_one_table_and_plot(
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_run_directories_give_every_benchmark_that_all_have(
     net: Path, other_net: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_run_directories_give_every_benchmark_that_all_have(
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_with_masks_goes_before_without(net: Path, other_net: Path, folder: Path, tmp_path: Path) -> None:
     """The report with masks has every row of the one without; which is read first does not matter."""
     for run, model in (("a", net), ("b", other_net)):
@@ -80,6 +82,7 @@ def test_what_a_summary_is_of() -> None:
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_an_older_comparison_is_replaced_and_nothing_else(
     net: Path, other_net: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +101,7 @@ def test_an_older_comparison_is_replaced_and_nothing_else(
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("x", "y"):
         evaluate(net, folder, out=tmp_path / name, **QUIET)
@@ -107,6 +111,7 @@ def test_models_of_one_name_are_told_apart_by_their_folders(net: Path, folder: P
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_what_cannot_be_compared(net: Path, folder: Path, tmp_path: Path) -> None:
     evaluate(net, folder, out=tmp_path / "x", **QUIET)
     evaluate(net, folder, out=tmp_path / "seeded", seed=1, **QUIET)

@@ -41,6 +41,7 @@ def embeddings(net: Path, folder: Path, flip: bool = True) -> torch.Tensor:
 
 @pytest.mark.search
 @pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.usefixtures("no_pictures")
 def test_all_pairs_of_a_folder(net: Path, folder: Path, flip: bool) -> None:
     report = evaluate(net, folder, flip=flip, fmrs=[0.05], **QUIET)
     unit = torch.nn.functional.normalize(embeddings(net, folder, flip))
@@ -57,6 +58,7 @@ def test_all_pairs_of_a_folder(net: Path, folder: Path, flip: bool) -> None:
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_masks_are_those_of_the_seed_whatever_the_model(net: Path, other_net: Path, folder: Path) -> None:
     one, two, reseeded = (
         evaluate(model, folder, seed=seed, bootstrap=0, **QUIET) for model, seed in ((net, 0), (other_net, 0), (net, 1))
@@ -69,6 +71,7 @@ def test_masks_are_those_of_the_seed_whatever_the_model(net: Path, other_net: Pa
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_masks_on_the_probe_on_both_or_nowhere(net: Path, folder: Path, tmp_path: Path) -> None:
     reports = {on: evaluate(net, folder, masked=on, bootstrap=0, **QUIET) for on in ("probe", "both", "no")}
     assert list(reports["no"]["results"]) == ["standard"]
@@ -140,6 +143,7 @@ def test_a_bin_file_plain_and_masked(net: Path, folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_an_ijb_set_by_model_and_by_embeddings(net: Path, make_ijb: Callable[[Path], Path], tmp_path: Path) -> None:
     data = make_ijb(tmp_path / "ijb")
     report = evaluate(net, data, fmrs=[0.5], out=tmp_path / "out", bootstrap=0, **QUIET)
@@ -348,6 +352,7 @@ def test_lengths_do_not_matter(net: Path, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_path: Path) -> None:
     for name in ("out.tmp", "out.old"):
         (tmp_path / name).mkdir()
@@ -373,6 +378,7 @@ def test_neighbours_of_the_report_are_left_alone(net: Path, folder: Path, tmp_pa
 
 
 @pytest.mark.search
+@pytest.mark.usefixtures("no_pictures")
 def test_a_report_that_cannot_be_written_leaves_the_older_one(
     net: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
