@@ -187,6 +187,7 @@ def report() -> Target:
 
 def study() -> Target:
     """What ``autofr study --resume`` reads of a study's plan."""
+    from autofr.runs.result import FORMAT
     from autofr.studies.plan import FILE, Plan, vary_json
 
     whole = Plan(
@@ -211,5 +212,5 @@ def study() -> Target:
         plan.make_sampler(1)
         plan.recipe(100)
 
-    told = as_json(dataclasses.asdict(whole))
-    return Target("study", told, breaking.encoded(as_json, dataclasses.asdict(whole)), written(FILE, read))
+    stored = {"format": FORMAT, **dataclasses.asdict(whole)}
+    return Target("study", as_json(stored), breaking.encoded(as_json, stored), written(FILE, read))
