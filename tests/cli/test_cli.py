@@ -441,3 +441,23 @@ def test_other_landmark_schemes_train_and_evaluate(folder: Path, tmp_path: Path)
     )
     assert scored.returncode == 0, scored.stderr
     assert "masked" in scored.stdout
+
+
+@pytest.mark.search
+@pytest.mark.parametrize("place", ["before the command", "after it"])
+def test_how_much_is_printed(place: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of progress by default; warnings and the outcome with --quiet; details with their time with --verbose."""
+    (folder / "person_0000" / "000.png").write_bytes(b"no image")
+    printed = {}
+    for option in ("", "--quiet", "--verbose"):
+        command = ["train", "--loss=arcface:0.3", f"--data={folder}", *TINY, "--epochs=1", "--no-tracking"]
+        command += [f"--run-dir={tmp_path / (option or 'usual')}"]
+        asked = [option] * bool(option)
+        assert main([*asked, *command] if place == "before the command" else [*command, *asked]) == 0
+        printed[option] = capsys.readouterr().out
+        assert "training result" in printed[option]
+        assert "1 of 32 images cannot be read" in printed[option]
+    assert ["generation   1" in text for text in printed.values()] == [True, False, True]
+    assert ["DEBUG" in text for text in printed.values()] == [False, False, True]
+    logs = [(tmp_path / name / "log.txt").read_text() for name in ("usual", "--quiet")]
+    assert all("generation   1" in text and "DEBUG" in text for text in logs)

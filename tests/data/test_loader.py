@@ -52,3 +52,32 @@ def test_drawing_batches_leaves_the_global_rng_alone() -> None:
     torch.manual_seed(0)
     list(TrainingBatches(FacesSource(FACES, 8, 0), 0.5, 0, CPU).batches(0, 2))
     assert torch.equal(torch.rand(3), expected)
+
+
+class Recorder(torch.nn.Module):
+    """In place of masks: keeps the anchors that it gets."""
+
+    def forward(self, images: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+        self.anchors = anchors
+        return images
+
+
+def test_anchors_move_with_the_image_that_is_flipped() -> None:
+    """The left end of the jaw is on the left of the image again: sides are swapped, and coordinates mirrored."""
+    batches = TrainingBatches(FacesSource(FACES, 8, 0), 1.0, 0, CPU)
+    batches.mask = recorder = Recorder()  # type: ignore[assignment]
+    seen = {False: 0, True: 0}
+    for step in range(5):
+        (batch,) = batches.batches(step, step + 1)
+        read = batches.source.read(step)
+        assert read.anchors is not None
+        for image, anchors, pixels, stored in zip(
+            batch.images, recorder.anchors, read.pixels, read.anchors, strict=True
+        ):
+            flipped = not torch.isclose(image, pixels.float() / 127.5 - 1, atol=1e-5).all()
+            seen[flipped] += 1
+            expected = 31 - stored[:, 0] if flipped else stored[:, 0]
+            torch.testing.assert_close(anchors[:, 0].sort().values, expected.sort().values)
+            assert int(anchors[:, 0].argmin()) == int(stored[:, 0].argmin())
+            assert int(anchors[:, 0].argmax()) == int(stored[:, 0].argmax())
+    assert min(seen.values()) > 8
