@@ -494,3 +494,19 @@ def test_worn_masks_of_mfr2_as_the_webface_track(net: Path, real_faces: Path, tm
 
 def test_it_is_the_public_function() -> None:
     assert autofr.evaluate is evaluate
+
+
+@pytest.mark.search
+def test_notes_are_of_what_the_evaluation_does(net: Path, folder: Path) -> None:
+    """What concerns masks is left out where none is rendered, and what concerns training always."""
+    path = folder.with_name("faces_landmarks.npz")
+    with np.load(path) as stored:
+        names, landmarks = stored["names"], stored["landmarks"]
+    np.savez(path, names=names[2:], landmarks=landmarks[2:])
+    for image in sorted((folder / "person_0007").iterdir())[1:]:
+        image.unlink()  # who is left with one image is not scored on in a search
+    masked = evaluate(net, folder, fmrs=[0.05], **QUIET)
+    assert any("2 of 29 images have no usable landmarks: never masked" in note for note in masked["notes"])
+    plain = evaluate(net, folder, masked="no", fmrs=[0.05], **QUIET)
+    assert not any("never masked" in note for note in plain["notes"])
+    assert not any("kept for training" in note for note in masked["notes"] + plain["notes"])

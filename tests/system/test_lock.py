@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autofr import AutofrError
-from autofr.system.lock import locked
+from autofr import AutofrError, LockedError
+from autofr.system.lock import is_locked, locked
 
 FORK = """
 import os, sys, time
@@ -35,11 +35,13 @@ def test_a_second_holder_is_refused_and_a_crash_frees_it(tmp_path: Path) -> None
     holder = subprocess.Popen([sys.executable, "-c", HOLD, file], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(AutofrError, match=r"^taken$"), locked(file, "taken"):
+    assert is_locked(file)
+    with pytest.raises(LockedError, match=r"^taken$"), locked(file, "taken"):
         pass
     holder.kill()
     holder.wait()
     assert file.exists()
+    assert not is_locked(file)
     with locked(file, "taken"):
         pass
 
