@@ -43,15 +43,20 @@ def tests_of(report: Path) -> list[Test]:
 
 
 def moved(before: list[Test], after: list[Test]) -> dict[str, str]:
-    """Return where each file of ``before`` is: in the file that has most of its tests."""
+    """Return where each file of ``before`` is: in the file that has most of its tests, or else its name."""
     places: dict[str, set[str]] = defaultdict(set)
+    named: dict[str, str] = {}
     for test in after:
         places[test.name].add(test.file)
+        named[Path(test.file).name] = test.file
     votes: dict[str, Counter[str]] = defaultdict(Counter)
     for test in before:
         votes[test.file].update(places[test.name])
         votes[test.file].update([place for place in places[test.name] if Path(place).name == Path(test.file).name])
-    return {file: (count.most_common(1)[0][0] if count else file) for file, count in votes.items()}
+    found = {}
+    for file, count in votes.items():
+        found[file] = count.most_common(1)[0][0] if count else named.get(Path(file).name, file)
+    return found
 
 
 def rows(before: list[Test], after: list[Test]) -> list[dict[str, object]]:
