@@ -97,12 +97,17 @@ def reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def yield_to_training() -> None:
+    """Give this process the lowest priority: threads that wait for each other suffer from any other load."""
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # not everybody is allowed to go further down
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main() -> int:
     """Follow the run directory named on the command line."""
-    os.nice(19)  # training goes first: threads that wait for each other suffer from any other load
-    if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):  # not everybody is allowed to stand back further
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    yield_to_training()
     say = os.fdopen(os.dup(1), "w")  # MLflow's own words do not belong there
     os.dup2(2, 1)
     return follow(Path(sys.argv[1]), sys.stdin, say)
