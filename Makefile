@@ -3,7 +3,7 @@ VENV ?= .venv
 DEMO_DIR ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 # Two tests at a time where there is memory for both; each process has PyTorch, MLflow, and children with the same.
-WORKERS ?= $(shell awk '/MemAvailable/ { print $$2 > 6000000 ? 2 : 0 }' /proc/meminfo 2>/dev/null || echo 0)
+WORKERS ?= $(or $(shell awk '/MemAvailable/ { print ($$2 > 6000000 ? 2 : 0) }' /proc/meminfo 2>/dev/null),0)
 # One thread: networks this small gain nothing from more, and lose much where another process is at work.
 RUN_TESTS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/pytest $(PYTEST)
 

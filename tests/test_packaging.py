@@ -1,5 +1,8 @@
 """What a wheel has in it, by the project's own declaration."""
 
+import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -32,3 +35,19 @@ def test_what_ships_needs_no_development_tools() -> None:
         text = path.read_text()
         assert "hypothesis" not in text, path
         assert "import pytest" not in text or path.parent.name == "testing", path
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize("target", ["test", "quick", "soak", "lint"])
+def test_what_make_runs_is_a_whole_command(target: str) -> None:
+    shown = subprocess.run(["make", "-n", target], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    tests = [line for line in shown.splitlines() if "bin/pytest" in line]
+    if target in ("test", "quick"):
+        (command,) = tests
+        assert re.search(r" -n [02] --dist worksteal", command), command
+    if target == "quick":
+        assert tests[0].endswith('-m "unit and not slow"')
+    if target == "soak":
+        assert "AUTOFR_SOAK=1" in tests[0]
+    if target == "lint":
+        assert "lint-imports" in shown
