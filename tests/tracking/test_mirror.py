@@ -15,6 +15,7 @@ from autofr.data import Faces
 from autofr.engine import loop
 from autofr.losses import ArcFace
 from autofr.runs.pick import pick
+from autofr.runs.record import Record
 from autofr.runs.result import flatten
 from autofr.tracking import metric_name, tracking_uri
 from autofr.tracking.mirror import Mirror
@@ -56,6 +57,27 @@ def runs(client: Any) -> tuple[Any, list[Any]]:
     assert len(parents) == 1
     children = [r for r in found if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     return parents[0], sorted(children, key=lambda r: r.info.run_name)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_generation_is_there_while_the_search_goes_on(
+    tiny_faces: Faces, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """Each waits, once committed, until MLflow shows it: nothing but the search's own word tells MLflow's process."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(tmp_path))
+
+    def steps() -> list[int]:
+        found = client.get_experiment_by_name("autofr")
+        runs = client.search_runs([found.experiment_id]) if found else []
+        parents = [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        return [m.step for parent in parents for m in client.get_metric_history(parent, "generation")]
+
+    def shown(record: Record) -> None:
+        wait_until(lambda: record.generation in steps())
+
+    autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", watch=shown, **{**tiny, "epochs": 3, "tracking": True})
 
 
 def test_the_parent_run_is_the_search(
