@@ -78,6 +78,7 @@ def test_a_generation_is_there_while_the_search_goes_on(
         wait_until(lambda: record.generation in steps())
 
     autofr.search(SPACE, tiny_faces, run_dir=tmp_path / "run", watch=shown, **{**tiny, "epochs": 3, "tracking": True})
+    assert steps() == [0, 1, 2]
 
 
 def test_the_parent_run_is_the_search(
