@@ -80,6 +80,7 @@ class _Application:
         self._filtered: list[logging.Handler] = []
 
     def add(self, handler: logging.Handler) -> None:
+        """Attach a handler of ours; the first one makes the logger hear of every line."""
         with self._lock:
             if self._count == 0:
                 self._level, self._propagate = LOGGER.level, LOGGER.propagate
@@ -93,6 +94,7 @@ class _Application:
             LOGGER.addHandler(handler)
 
     def remove(self, handler: logging.Handler) -> None:
+        """Detach a handler of ours; with the last one the logger is as the application configured it."""
         with self._lock:
             LOGGER.removeHandler(handler)
             self._count -= 1

@@ -20,7 +20,7 @@ def command(commands: Any, name: str, help: str, epilog: str) -> argparse.Argume
 
 
 def add_lines(group: Any, default: Any) -> None:
-    """How much is printed: before a command and after it."""
+    """Add the options on how much is printed, which stand before a command or after it."""
     group.add_argument(
         "--quiet", action="store_true", default=default, help="print warnings and the outcome, no progress"
     )

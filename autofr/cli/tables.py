@@ -1,4 +1,4 @@
-"""What the commands print: tables of results, and what a run directory remembers of its command."""
+"""Print results as tables on the terminal."""
 
 from __future__ import annotations
 

@@ -45,12 +45,12 @@ SERVER.set_forkserver_preload(
 
 
 def soaks() -> bool:
-    """Whether everything is tried (``AUTOFR_SOAK=1``), not a part that differs from commit to commit."""
+    """Return whether everything is tried (``AUTOFR_SOAK=1``), not a part that differs from commit to commit."""
     return os.environ.get("AUTOFR_SOAK", "0") not in ("", "0")
 
 
 def drawn(among: Sequence[str], count: int) -> list[str]:
-    """``count`` of ``among``: others for another commit of the Git repository that the tests run in."""
+    """Draw ``count`` of ``among``: others for another commit of the Git repository that the tests run in."""
     git = ["git", "rev-parse", "HEAD"]
     try:
         seed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
